@@ -1,0 +1,141 @@
+"""Every default of dp3d, once: frozen dataclasses from which checkpoints, the command line and ROS parameters are made.
+
+Knows no torch and no ROS. Field metadata: `help` (one sentence), `unit`, `low`, `high`, `choices`, `live` (may change while running).
+"""
+
+from dataclasses import MISSING, asdict, dataclass, field, fields
+
+
+def option(default, help, *, unit=None, low=None, high=None, choices=None, live=False):
+    """A dataclass field that documents and limits itself; the limits are checked by `validate`."""
+    return field(
+        default=default,
+        metadata={"help": help, "unit": unit, "low": low, "high": high, "choices": choices, "live": live},
+    )
+
+
+def validate(config):
+    """Check every field of `config` against its metadata; ValueError names the field, the value and the limits."""
+    name = type(config).__name__
+    for item in fields(config):
+        value, meta = getattr(config, item.name), item.metadata
+        if item.default is not MISSING and isinstance(item.default, float) and isinstance(value, int):
+            object.__setattr__(config, item.name, value := float(value))
+        if item.default is not MISSING and type(value) is not type(item.default):
+            raise ValueError(
+                f"{name}.{item.name}: expected {type(item.default).__name__}, got {type(value).__name__} {value!r}"
+            )
+        if meta.get("choices") is not None and value not in meta["choices"]:
+            raise ValueError(f"{name}.{item.name}: expected one of {list(meta['choices'])}, got {value!r}")
+        low, high = meta.get("low"), meta.get("high")
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            # `not (>=)` also refuses NaN
+            if (low is not None and not value >= low) or (high is not None and not value <= high):
+                raise ValueError(f"{name}.{item.name}: expected {low} to {high}, got {value!r}")
+
+
+def from_dict(cls, values):
+    """Build `cls` from a plain dict; unknown keys raise ValueError that lists the known ones."""
+    known = [item.name for item in fields(cls)]
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise ValueError(f"{cls.__name__}: unknown option {unknown[0]!r}; known options are {known}")
+    return cls(**values)
+
+
+def to_dict(config):
+    """Plain dict of a config, ready for JSON."""
+    return asdict(config)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelConfig:
+    """The denoiser's shape and parts; stored in each checkpoint."""
+
+    window_frames: int = option(32, "frames that one frame may attend to, itself included", low=2, high=1024)
+    temporal_token: str = option("frame", "what a temporal token is", choices=("frame", "joint"))
+    joint_width: int = option(48, "channels of a joint token", low=8, high=1024)
+    joint_layers: int = option(2, "spatial blocks over joint tokens", low=1, high=64)
+    frame_width: int = option(256, "channels of a frame token (temporal_token=frame)", low=32, high=1024)
+    frame_layers: int = option(4, "temporal blocks", low=1, high=64)
+    heads: int = option(8, "attention heads of the temporal blocks", low=1, high=32)
+    joint_heads: int = option(4, "attention heads of the spatial blocks", low=1, high=32)
+    mlp_ratio: int = option(2, "hidden width of each feed-forward over its input width", low=1, high=8)
+    condition_width: int = option(64, "channels of the prompt and noise-level condition (PTS)", low=8, high=1024)
+    prompt_width: int = option(64, "channels of a baked prompt token", low=8, high=1024)
+    action_prompts: bool = option(True, "action prompt learning from the 2D sequence (APL)")
+    part_prompts: bool = option(True, "fine-grained part prompts with learnable modifiers (FPP)")
+    affinity: bool = option(True, "kinship affinity as token mixing and attention bias")
+    log_variance: bool = option(True, "per-joint log-variance head")
+    hallucinated_frames: int = option(3, "frames predicted around each frame in training (HPD); 1 is none", low=1, high=9)
+    pose_scale_m: float = option(0.25, "metres per network unit of the root-relative pose", low=0.01, high=10.0)
+
+    def __post_init__(self):
+        validate(self)
+        if self.frame_width % self.heads or (self.frame_width // self.heads) % 2:
+            raise ValueError(
+                f"ModelConfig.heads: frame_width / heads must be an even integer for rotary positions, got "
+                f"{self.frame_width} / {self.heads}"
+            )
+        if self.joint_width % self.joint_heads:
+            raise ValueError(f"ModelConfig.joint_heads: must divide joint_width {self.joint_width}, got {self.joint_heads}")
+        if self.hallucinated_frames % 2 == 0:
+            raise ValueError(f"ModelConfig.hallucinated_frames: expected an odd number, got {self.hallucinated_frames}")
+
+
+PRESETS = {
+    "small": ModelConfig(),
+    "base": ModelConfig(
+        window_frames=81, temporal_token="joint", joint_width=256, joint_layers=8, frame_width=256, frame_layers=8,
+        joint_heads=8, condition_width=128,
+    ),
+    "paper": ModelConfig(
+        window_frames=243, temporal_token="joint", joint_width=512, joint_layers=8, frame_width=512, frame_layers=8,
+        joint_heads=8, condition_width=512, prompt_width=512,
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamConfig:
+    """Options of a live stream; the ROS node's parameters are made from these."""
+
+    joint_set: str = option("coco17", "joint set of the incoming keypoints")
+    lookahead: int = option(0, "frames of lag traded for quality", unit="frames", choices=(0, 2, 4))
+    max_people: int = option(16, "people lifted at once; further ones are dropped and counted", low=1, high=64)
+    min_confidence: float = option(0.05, "keypoints below this confidence count as missing", low=0.0, high=1.0, live=True)
+    min_joints: int = option(4, "a person with fewer visible joints in a frame counts as unseen", low=1, high=17, live=True)
+    reset_after_s: float = option(1.0, "a person unseen for longer starts afresh", unit="s", low=0.05, high=60.0, live=True)
+    predict_for_s: float = option(0.3, "an unseen person is predicted for this long, then dropped", unit="s", low=0.0,
+                                  high=5.0, live=True)  # fmt: skip
+    person_height_m: float = option(0.0, "known standing height of the people; 0: unknown", unit="m", low=0.0, high=2.5,
+                                    live=True)  # fmt: skip
+    seed: int = option(0, "seed of the noise for hypotheses", low=0)
+
+    def __post_init__(self):
+        validate(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainConfig:
+    """Options of one training run; stored beside its checkpoints so that a resumed run is the same run."""
+
+    batch: int = option(64, "sequences per step and process", low=1)
+    sequence_frames: int = option(48, "frames per training sequence", low=4)
+    steps: int = option(20000, "length of the learning-rate schedule", unit="steps", low=1)
+    learning_rate: float = option(1e-3, "peak learning rate (AdamW)", low=0.0)
+    warmup: int = option(200, "steps of linear warm-up", unit="steps", low=0)
+    weight_decay: float = option(0.02, "AdamW weight decay", low=0.0)
+    clip_norm: float = option(1.0, "gradient clipping norm", low=0.0)
+    ema_decay: float = option(0.999, "decay of the averaged weights that are evaluated and shipped", low=0.0, high=1.0)
+    velocity_weight: float = option(1.0, "weight of the velocity loss", low=0.0)
+    bone_weight: float = option(0.2, "weight of the bone-length loss", low=0.0)
+    action_weight: float = option(0.05, "weight of the action cross-entropy", low=0.0)
+    likelihood_weight: float = option(0.05, "weight of the heteroscedastic likelihood", low=0.0)
+    hallucination_weight: float = option(0.2, "weight of the hallucinated neighbours (HPD)", low=0.0)
+    unconditional: float = option(0.1, "share of sequences with all 2D dropped (the prior)", low=0.0, high=1.0)
+    seed: int = option(0, "seed of weights, data and noise", low=0)
+    precision: str = option("float32", "autocast precision", choices=("float32", "bfloat16"))
+
+    def __post_init__(self):
+        validate(self)
