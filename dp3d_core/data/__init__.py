@@ -1,0 +1,1 @@
+"""Motion sources, synthetic cameras, detector noise and training windows."""
