@@ -1,0 +1,95 @@
+"""Action labels: the documented rules, on sentences of our own."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dp3d_core.data.actions import ACTION_TEXTS, ACTIONS, NO_LABEL, action_index, clip_labels, label, minutes_per_action
+from dp3d_core.data.motions import Motions, load_motions
+
+SENTENCES = {
+    "A woman stands at a bus stop": "stand",
+    "looking around, standing": "stand",
+    "man walking slowly": "walk",
+    "side step right": "walk",
+    "stand, then walk to the door": "walk",
+    "He jogs round the park": "run",
+    "run side_step left": "run",
+    "child skipping": "jump",
+    "hop on one leg": "jump",
+    "lies down on the floor": "crouch",
+    "crawling under a table": "crouch",
+    "walks to pick up a parcel": "lift",
+    "carrying boxes": "lift",
+    "someone drinks tea": "everyday",
+    "sits down on a chair": "everyday",
+    "waves goodbye": "gesture",
+    "directing the traffic": "gesture",
+    "basketball_signal": "gesture",
+    "boxing with a partner": "fight",
+    "Front Kick": "fight",
+    "cross right": "fight",
+    "tango dancing": "dance",
+    "dance with a high kick": "dance",
+    "kicks the ball far away": "ball",
+    "dribbles, then jumps": "ball",
+    "climbing a ladder": "climb",
+    "climb, sit, jump down": "climb",
+    "a somersault over a bench": "acrobatics",
+    "side twists and squats": "other",
+}
+
+
+@pytest.mark.parametrize("sentence", SENTENCES)
+def test_sentences_get_their_class(sentence):
+    assert ACTIONS[label(sentence)] == SENTENCES[sentence]
+
+
+def test_every_class_has_a_sentence_here():
+    assert set(SENTENCES.values()) == set(ACTIONS)
+
+
+@pytest.mark.parametrize(
+    "sentence", ["walk to run", "crouches, jumps", "", "   ", "clip 17", "ein Mann geht", "runway"]
+)
+def test_unclear_descriptions_have_no_label(sentence):
+    assert label(sentence) == NO_LABEL == -1
+
+
+@pytest.mark.parametrize("sentence", SENTENCES)
+def test_case_and_separators_do_not_count(sentence):
+    assert label(sentence.upper().replace(" ", "_")) == label(sentence)
+
+
+def test_every_class_has_one_distinct_english_prompt():
+    assert len(ACTION_TEXTS) == len(ACTIONS) == len(set(ACTION_TEXTS)) == len(set(ACTIONS))
+    assert all(text.startswith("A person ") and text.endswith(".") for text in ACTION_TEXTS)
+
+
+def test_action_index_is_the_inverse_of_actions_and_lists_them_for_unknown_names():
+    assert [action_index(name) for name in ACTIONS] == list(range(len(ACTIONS)))
+    with pytest.raises(ValueError, match=r"stand, walk, run.*got 'swim'"):
+        action_index("swim")
+
+
+def test_minutes_add_up():
+    frames = 1800 + 900 + 450
+    texts = ("a",) * 3
+    motions = Motions(
+        pose_m=np.zeros((frames, 17, 3), np.float32), root_m=np.zeros((frames, 3), np.float32),
+        offsets=np.array([0, 1800, 2700, 3150]), fps=30.0, names=texts, actions=("walk", "run", "walk to run"),
+        styles=texts, subjects=texts, splits=texts, sources=texts, licences=texts,
+    )  # fmt: skip
+    assert clip_labels(motions).tolist() == [action_index("walk"), action_index("run"), NO_LABEL]
+    minutes = minutes_per_action(motions)
+    assert (minutes["walk"], minutes["run"], minutes["no label"]) == (1.0, 0.5, 0.25)
+    assert sum(minutes.values()) == pytest.approx(motions.minutes)
+
+
+@pytest.mark.skipif("DP3D_DATA" not in os.environ, reason="DP3D_DATA names no data folder")
+def test_nearly_all_motion_capture_has_a_label():
+    motions = load_motions(Path(os.environ["DP3D_DATA"]) / "motions.npz")
+    minutes = minutes_per_action(motions)
+    assert minutes["no label"] < 0.03 * motions.minutes and min(minutes[name] for name in ACTIONS) > 0.5
