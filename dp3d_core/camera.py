@@ -1,0 +1,152 @@
+"""Pinhole camera with OpenCV's lens distortion, and the person-centred virtual camera in which the network sees.
+
+Frames: `cam` is the optical frame (x right, y down, z forward). `virtual` is the same camera turned so that one person
+is in the middle. Functions marked "any array" take NumPy arrays or torch tensors: training and streaming share them.
+"""
+# B batch, P people, J joints
+
+from dataclasses import dataclass, field
+from math import isfinite, radians, tan
+
+import numpy as np
+
+CENTRE_TIME_S = 0.3
+"""Time constant with which the virtual camera follows its person: turning with the jitter of a single frame would put
+that jitter into the pose."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Camera:
+    """Intrinsics in pixels; `distortion` in OpenCV's order (k1 k2 p1 p2 k3 ... ; four values for "equidistant")."""
+
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+    width: int
+    height: int
+    distortion: tuple[float, ...] = ()
+    model: str = "plumb_bob"
+    assumed: bool = False
+    _undistort: object = field(init=False, repr=False, compare=False, default=None)
+
+    def __post_init__(self):
+        values = (self.fx, self.fy, self.cx, self.cy, *self.distortion)
+        if not all(isfinite(value) for value in values):
+            raise ValueError(f"camera: expected finite intrinsics, got {values}")
+        if self.fx <= 0 or self.fy <= 0:
+            raise ValueError(
+                f"camera: expected positive focal lengths in pixels, got fx={self.fx}, fy={self.fy}; is it calibrated?"
+            )
+        if self.width <= 0 or self.height <= 0:
+            raise ValueError(f"camera: expected a positive image size, got {self.width} x {self.height}")
+        if self.model not in ("plumb_bob", "rational_polynomial", "equidistant"):
+            raise ValueError(
+                f"camera: expected distortion model plumb_bob, rational_polynomial or equidistant, got {self.model!r}"
+            )
+        allowed = (0, 4) if self.model == "equidistant" else (0, 4, 5, 8, 12, 14)
+        if len(self.distortion) not in allowed:
+            raise ValueError(
+                f"camera: {self.model} takes {allowed} distortion values, got {len(self.distortion)}"
+            )
+        object.__setattr__(self, "distortion", tuple(float(value) for value in self.distortion))
+
+    @classmethod
+    def from_fov(cls, *, width, height, horizontal_fov_deg=60.0):
+        """A guess for an uncalibrated camera; results are then root-relative only (`assumed`)."""
+        if not 5 <= horizontal_fov_deg <= 170:
+            raise ValueError(f"camera: expected a field of view of 5 to 170 degrees, got {horizontal_fov_deg}")
+        focal = width / 2 / tan(radians(horizontal_fov_deg) / 2)
+        return cls(fx=focal, fy=focal, cx=width / 2, cy=height / 2, width=width, height=height, assumed=True)
+
+    @property
+    def matrix(self):
+        """(3, 3) float64 intrinsic matrix."""
+        return np.array([[self.fx, 0, self.cx], [0, self.fy, self.cy], [0, 0, 1]])
+
+    def rays(self, keypoints_px):
+        """(..., 2) pixels to (..., 2) float32 undistorted rays (x/z, y/z)."""
+        keypoints_px = np.asarray(keypoints_px)
+        if any(self.distortion):
+            import cv2  # only lenses need it
+
+            flat = np.ascontiguousarray(keypoints_px.reshape(-1, 1, 2), np.float64)
+            undistort = cv2.fisheye.undistortPoints if self.model == "equidistant" else cv2.undistortPoints
+            if not len(flat):
+                return np.zeros(keypoints_px.shape, np.float32)
+            rays = undistort(flat, self.matrix, np.array(self.distortion)).reshape(keypoints_px.shape)
+            return rays.astype(np.float32)
+        offset = np.array([self.cx, self.cy], np.float32)
+        return ((keypoints_px - offset) / np.array([self.fx, self.fy], np.float32)).astype(np.float32)
+
+    def project(self, points_cam_m):
+        """(..., 3) metres to (..., 2) float64 pixels; NaN behind the camera."""
+        points = np.asarray(points_cam_m, np.float64)
+        if any(self.distortion):
+            import cv2
+
+            flat = points.reshape(-1, 1, 3)
+            project = cv2.fisheye.projectPoints if self.model == "equidistant" else cv2.projectPoints
+            zero = np.zeros(3)
+            if not len(flat):
+                return np.zeros((*points.shape[:-1], 2))
+            pixels = project(flat, zero, zero, self.matrix, np.array(self.distortion))[0].reshape(*points.shape[:-1], 2)
+        else:
+            depth = np.where(points[..., 2:] > 0, points[..., 2:], np.nan)
+            pixels = points[..., :2] / depth * (self.fx, self.fy) + (self.cx, self.cy)
+        return np.where(points[..., 2:] > 1e-6, pixels, np.nan)
+
+
+def person_view(rays, confidence, xp):
+    """Where one person is and how large: centre and log size on the unit-depth plane. Any array.
+
+    rays (B, J, 2), confidence (B, J). Returns (B, 3): centre x, centre y, natural log of the RMS spread; zeros with
+    weight 0 where nothing is visible, and the weight (B,).
+    """
+    seen = (confidence > 0) * confidence
+    total = seen.sum(-1)
+    safe = total + (total <= 0)
+    centre = (rays * seen[..., None]).sum(-2) / safe[..., None]
+    spread = (((rays - centre[..., None, :]) ** 2).sum(-1) * seen).sum(-1) / safe
+    view = xp.stack([centre[..., 0], centre[..., 1], 0.5 * xp.log(spread + 1e-8)], -1)
+    return view, (total > 0) * 1.0
+
+
+def follow(view, weight, state, dt_s, xp):
+    """One step of the virtual camera: the smoothed view of a person. Any array.
+
+    view (B, 3) and weight (B,) from `person_view`; state (B, 4) = smoothed view and 1 once started; dt_s (B,) seconds
+    since the last step. Returns the new state. A person's first view is taken as it is.
+    """
+    keep = xp.exp(-dt_s / CENTRE_TIME_S) * state[..., 3]
+    gain = (weight * (1 - keep))[..., None]
+    started = (state[..., 3:] + weight[..., None]) > 0
+    smoothed = state[..., :3] + gain * (view - state[..., :3])
+    return xp.concatenate([smoothed, started * 1.0 + 0 * smoothed[..., :1]], -1)
+
+
+def turn_to(centre, xp):
+    """Rotation (B, 3, 3) from `cam` to the virtual camera that looks along `centre` (B, 2), x kept level. Any array.
+
+    Rows are the virtual axes: p_virtual = R @ p_cam.
+    """
+    a, b = centre[..., 0], centre[..., 1]
+    one = a * 0 + 1
+    n = xp.sqrt(a * a + b * b + 1)
+    z = xp.stack([a / n, b / n, one / n], -1)
+    m = xp.sqrt(a * a + 1)
+    x = xp.stack([one / m, 0 * a, -a / m], -1)
+    y = xp.stack(
+        [z[..., 1] * x[..., 2], z[..., 2] * x[..., 0] - z[..., 0] * x[..., 2], -z[..., 1] * x[..., 0]], -1
+    )
+    return xp.stack([x, y, z], -2)
+
+
+def turn_rays(rays, rotation, xp):
+    """Rays (B, J, 2) seen in the turned camera; (B, J, 2). Any array."""
+    one = rays[..., :1] * 0 + 1
+    turned = xp.concatenate([rays, one], -1) @ rotation.swapaxes(-1, -2)
+    # A ray more than 90 degrees off the view's centre has no place on its plane: keep it finite.
+    return turned[..., :2] / xp.clip(turned[..., 2:], 0.05, None)
+
+

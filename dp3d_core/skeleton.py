@@ -1,0 +1,120 @@
+"""The 17-joint skeleton inside dp3d, the joint sets that detectors speak, and the adapters between them.
+
+Knows nothing of cameras, networks or ROS.
+"""
+# K keypoints of a detector, J = 17 joints (Human3.6M order)
+
+from dataclasses import dataclass
+
+import numpy as np
+
+JOINT_NAMES = (
+    "Hip", "RHip", "RKnee", "RAnkle", "LHip", "LKnee", "LAnkle", "Spine", "Thorax", "Nose", "Head",
+    "LShoulder", "LElbow", "LWrist", "RShoulder", "RElbow", "RWrist",
+)  # fmt: skip
+PARENTS = (-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 9, 8, 11, 12, 8, 14, 15)
+LEFT = (4, 5, 6, 11, 12, 13)
+RIGHT = (1, 2, 3, 14, 15, 16)
+BONES = tuple((parent, child) for child, parent in enumerate(PARENTS) if parent >= 0)
+MIRROR = tuple(
+    RIGHT[LEFT.index(joint)] if joint in LEFT else LEFT[RIGHT.index(joint)] if joint in RIGHT else joint
+    for joint in range(17)
+)
+"""MIRROR[j] is the joint on the other side; applying it twice is the identity."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JointSet:
+    """A detector's keypoints: names in order, limbs to draw, and how each of the 17 joints is made of them."""
+
+    name: str
+    keypoints: tuple[str, ...]
+    limbs: tuple[tuple[int, int], ...]
+    weights_JK: np.ndarray
+    """(17, K) float32: rows sum to one, or to zero where this detector has no such joint."""
+
+
+_FACE_COCO = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
+_COCO = _FACE_COCO + (
+    "left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hip",
+    "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle",
+)  # fmt: skip
+_OPENPOSE_ARMS = (
+    "nose", "neck", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist",
+)  # fmt: skip
+_LEGS = ("right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle")
+_OPENPOSE18 = _OPENPOSE_ARMS + _LEGS + ("right_eye", "left_eye", "right_ear", "left_ear")
+_OPENPOSE25 = (
+    _OPENPOSE_ARMS + ("mid_hip",) + _LEGS
+    + ("right_eye", "left_eye", "right_ear", "left_ear", "left_big_toe", "left_small_toe", "left_heel",
+       "right_big_toe", "right_small_toe", "right_heel")
+)  # fmt: skip
+# ROS4HRI's Skeleton2D is OpenPose-18 with the left eye and ear before the right ones.
+_HRI18 = _OPENPOSE_ARMS + _LEGS + ("left_eye", "right_eye", "left_ear", "right_ear")
+_MEDIAPIPE33 = (
+    "nose", "left_eye_inner", "left_eye", "left_eye_outer", "right_eye_inner", "right_eye", "right_eye_outer",
+    "left_ear", "right_ear", "mouth_left", "mouth_right", "left_shoulder", "right_shoulder", "left_elbow",
+    "right_elbow", "left_wrist", "right_wrist", "left_pinky", "right_pinky", "left_index", "right_index",
+    "left_thumb", "right_thumb", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle",
+    "left_heel", "right_heel", "left_foot_index", "right_foot_index",
+)  # fmt: skip
+
+# Each joint of ours from a detector's keypoints: the first entry whose keypoints the detector has. Spine and head top
+# have no counterpart in the common detectors and stay missing; the network infers them.
+_SOURCES = {
+    "Hip": (("mid_hip",), ("left_hip", "right_hip")),
+    "Thorax": (("neck",), ("left_shoulder", "right_shoulder")),
+    "Nose": (("nose",),),
+} | {
+    ("R" if side == "right" else "L") + part.capitalize(): ((f"{side}_{part}",),)
+    for side in ("right", "left")
+    for part in ("hip", "knee", "ankle", "shoulder", "elbow", "wrist")
+}
+_LIMB_NAMES = (
+    ("left_ankle", "left_knee"), ("left_knee", "left_hip"), ("right_ankle", "right_knee"), ("right_knee", "right_hip"),
+    ("left_hip", "right_hip"), ("left_shoulder", "right_shoulder"), ("left_shoulder", "left_elbow"),
+    ("left_elbow", "left_wrist"), ("right_shoulder", "right_elbow"), ("right_elbow", "right_wrist"),
+    ("left_shoulder", "left_hip"), ("right_shoulder", "right_hip"), ("nose", "left_ear"), ("nose", "right_ear"),
+)  # fmt: skip
+
+
+def _make(name, keypoints):
+    weights_JK = np.zeros((17, len(keypoints)), np.float32)
+    for joint, options in _SOURCES.items():
+        names = next((option for option in options if set(option) <= set(keypoints)), ())
+        for source in names:
+            weights_JK[JOINT_NAMES.index(joint), keypoints.index(source)] = 1 / len(names)
+    limbs = tuple((keypoints.index(a), keypoints.index(b)) for a, b in _LIMB_NAMES if a in keypoints and b in keypoints)
+    return JointSet(name=name, keypoints=keypoints, limbs=limbs, weights_JK=weights_JK)
+
+
+JOINT_SETS = {
+    "h36m17": JointSet(name="h36m17", keypoints=JOINT_NAMES, limbs=BONES, weights_JK=np.eye(17, dtype=np.float32)),
+    "coco17": _make("coco17", _COCO),
+    "openpose18": _make("openpose18", _OPENPOSE18),
+    "openpose25": _make("openpose25", _OPENPOSE25),
+    "mediapipe33": _make("mediapipe33", _MEDIAPIPE33),
+    "hri18": _make("hri18", _HRI18),
+}
+
+
+def joint_set(name):
+    """The joint set called `name`; ValueError lists the known ones."""
+    if name not in JOINT_SETS:
+        raise ValueError(f"joint_set: expected one of {sorted(JOINT_SETS)}, got {name!r}")
+    return JOINT_SETS[name]
+
+
+def adapt(keypoints_px, confidence, source):
+    """A detector's keypoints as our 17 joints, in pixels.
+
+    keypoints_px (..., K, 2), confidence (..., K) in [0, 1] with 0 = missing, source a `JointSet`. Returns
+    (..., 17, 2) float32 and (..., 17) float32; a joint made of several keypoints is as sure as the least sure of
+    them, and missing if one is missing.
+    """
+    weights_JK = source.weights_JK
+    used_JK = weights_JK > 0
+    joints_px = weights_JK @ np.where(confidence[..., None] > 0, keypoints_px, 0)
+    least = np.where(used_JK, confidence[..., None, :], np.inf).min(axis=-1)
+    least = np.where(used_JK.any(axis=1), least, 0)
+    return np.where(least[..., None] > 0, joints_px, 0).astype(np.float32), least.astype(np.float32)
