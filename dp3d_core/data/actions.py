@@ -1,7 +1,8 @@
 """Coarse action classes, and the keyword rules that read them out of free-text descriptions.
 
 Motion databases describe clips in their own words ("walk turn left 90", "e7 - uppercut left", "Heiansyodan"). The
-classes are coarse enough for every one but "other" to have a minute or more of free motion capture. The rules:
+classes are as coarse as a user of the skeletons needs, and most have a minute or more of free motion capture.
+The rules:
 
 1. Case, underscores and hyphens do not count; words match with their usual endings (walk, walks, walking).
 2. The specific classes are tried in the order of SPECIFIC, and the first that matches wins: "walk to pick up box" is
@@ -61,7 +62,7 @@ SPECIFIC: tuple[tuple[str, re.Pattern[str]], ...] = (
                    "carries", "scoop")),
     ("acrobatics", _rule("backflip", "breaksequence", "breakdanc", "flip", "cartwheel", "handstand", "somersault",
                          "fancyfootwork", "uprightsequence", "longsequencegood")),
-    ("fight", _rule("punch", r"strik(?:e|es|ing)\b", r"box(?:es|ing)\b", "kick", "side ?kick", "jab", r"cross\b",
+    ("fight", _rule("punch", r"box(?:es|ing)\b", "kick", "side ?kick", "jab", r"cross (?:left|right)\b",
                     r"hook", "uppercut", "backfist", "roundhouse", "cresc?ent", "capoei?ra", "karate", "kata",
                     "martial", "sword", "fight", "bassai", "empi", "gedanbarai", "heiansyodan", "mawashigeri",
                     "oiduki", "syutouuke", r"bvh d7 walktobow", r"bvh e\d+", r"bvh extended", r"bvh form")),
@@ -70,14 +71,14 @@ SPECIFIC: tuple[tuple[str, re.Pattern[str]], ...] = (
 WHOLE_BODY: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("crouch", _rule("crouch", "crawl", r"(?:lie|lies|lying)\b", "kneel", "squat")),
     ("jump", _rule("jump", r"hop(?:s|ping)?\b", r"skip", "leap")),
-    ("run", _rule(r"run", "jog", "sprint")),
-    ("walk", _rule("walk", "side ?step", "stroll", "march")),
-    ("stand", _rule(r"stand", "look around", "look(?:s|ing) around", "sway")),
+    ("run", _rule(r"run(?:s|ning)?\b", "jog", "sprint")),
+    ("walk", _rule("walk", r"(?<!run )side ?step", "stroll", "march")),
+    ("stand", _rule(rr"stand(?:s|ing)?\b", r"look(?:s|ing)? around", "sway")),
 )
 
 
 def label(description: str) -> int:
-    """Index into ACTIONS of what a free-text description says, by the rules above; NO_LABEL (-1) where it is unclear."""
+    """Index into ACTIONS of what a free-text description says, by the rules above; NO_LABEL (-1) when unclear."""
     text = re.sub(r"[\s_-]+", " ", description.lower()).strip()
     for name, pattern in SPECIFIC:
         if pattern.search(text):
