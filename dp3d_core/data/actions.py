@@ -73,7 +73,7 @@ WHOLE_BODY: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("jump", _rule("jump", r"hop(?:s|ping)?\b", r"skip", "leap")),
     ("run", _rule(r"run(?:s|ning)?\b", "jog", "sprint")),
     ("walk", _rule("walk", r"(?<!run )side ?step", "stroll", "march")),
-    ("stand", _rule(rr"stand(?:s|ing)?\b", r"look(?:s|ing)? around", "sway")),
+    ("stand", _rule(r"stand(?:s|ing)?\b", r"look(?:s|ing)? around", "sway")),
 )
 
 
