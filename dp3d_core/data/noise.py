@@ -15,9 +15,9 @@ from dataclasses import asdict, dataclass, fields, replace
 import torch
 from torch import Tensor
 
+from ..skeleton import MIRROR, PARENTS
+
 J = 17
-PARENTS = (-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 9, 8, 11, 12, 8, 14, 15)
-MIRROR = (0, 4, 5, 6, 1, 2, 3, 7, 8, 9, 10, 14, 15, 16, 11, 12, 13)
 ARMS, LEGS = (11, 12, 13, 14, 15, 16), (1, 2, 3, 4, 5, 6)
 SWAPS = (ARMS, LEGS, ARMS + LEGS)
 LIMBS = ((2, 3), (5, 6), (12, 13), (15, 16))
@@ -34,25 +34,30 @@ class DetectorNoise:
 
     severity_log_std: float = 0.4  # spread of the log-normal factor on errors and shares, one per sequence, median 1
     joint_scale: tuple[float, ...] = (
-        1.0, 1.0, 1.0, 1.2, 1.0, 1.0, 1.2, 0.8, 0.8, 0.8, 0.9, 0.8, 1.1, 1.4, 0.8, 1.1, 1.4,
+        0.7, 0.8, 1.0, 1.1, 0.8, 1.0, 1.1, 0.6, 0.7, 1.0, 1.0, 0.95, 1.1, 1.2, 0.95, 1.1, 1.2,
     )  # fmt: skip  # per-joint factor on every error
     bias_frac: float = 0.009  # std per axis of the constant offset: the detector's joint is not the mocap joint centre
-    drift_frac: float = 0.006  # std per axis of the slow error
-    drift_tau_s: float = 0.4  # its decorrelation time
-    white_frac: float = 0.002  # std per axis of the error that is new in every frame
-    tail_log_std: float = 0.5  # log-normal spread of drift and white amplitude over time; excess kurtosis 3 (e^{4s²}-1)
+    drift_frac: float = 0.0053  # std per axis of the slow error
+    drift_tau_s: float = 1.0  # its decorrelation time at rest
+    drift_travel_frac: float = 0.08  # and how far a joint moves until its slow error is another one
+    white_frac: float = 0.0006  # std per axis of the error that is new in every frame
+    motion_white_s: float = 0.003  # times speed: std per axis of white error added to a moving joint (blur)
+    motion_along_s: float = 0.009  # times velocity: std of white error along the motion (the joint seen early or late)
+    grid_frac: float = 0.0078  # step of the detector's coordinates (heatmap cells) ...
+    grid_probability: float = 0.5  # ... in this share of sequences; the others have none
+    tail_log_std: float = 0.45  # log-normal spread of the errors' size; adds excess kurtosis 3 (e^{4s²} - 1)
     tail_tau_s: float = 0.3  # decorrelation time of that amplitude
-    outlier_share: float = 0.004  # per joint
-    outlier_duration_s: float = 0.05
+    outlier_share: float = 0.002  # per joint
+    outlier_duration_s: float = 0.04
     outlier_frac: float = 0.15  # std per axis of an outlier's offset
     swap_share: float = 0.01  # left/right exchanged, for arms, for legs, and for both
-    swap_duration_s: float = 0.25
+    swap_duration_s: float = 0.3
     limb_occlusion_share: float = 0.03  # per limb (its two outer joints)
     limb_occlusion_duration_s: float = 0.6
     half_occlusion_share: float = 0.01  # each of lower, upper, right and left half
     half_occlusion_duration_s: float = 1.5
-    joint_missing_share: float = 0.01  # per joint
-    joint_missing_duration_s: float = 0.1
+    joint_missing_share: float = 0.005  # per joint
+    joint_missing_duration_s: float = 0.06
     frame_missing_share: float = 0.01  # nobody detected
     frame_missing_duration_s: float = 0.15
     hallucination_share: float = 0.4  # of occluded or out-of-image joints: guessed instead of missing
@@ -60,13 +65,13 @@ class DetectorNoise:
     hallucination_frac: float = 0.06  # std per axis of the guess
     hallucination_confidence_logit: float = -1.0  # mean logit of a guess's confidence
     central_from_sides_probability: float = 0.8  # sequences whose Hip, Spine and Thorax are means of hips and shoulders
-    confidence_logit: float = 2.0  # logit of the confidence of a good joint
-    confidence_sequence_std: float = 0.4  # logits, constant over a sequence
-    confidence_std: float = 0.4  # logits, its own slow noise
-    confidence_tau_s: float = 0.3
-    confidence_per_difficulty: float = 0.4  # logits lost per std of log amplitude
-    confidence_per_error: float = 30.0  # logits lost per height of true error
-    swap_confidence_logit: float = -0.7  # logits added while swapped
+    confidence_logit: float = 1.5  # logit of the confidence of a good joint
+    confidence_sequence_std: float = 0.6  # logits, constant over a sequence
+    confidence_std: float = 0.35  # logits, its own slow noise
+    confidence_tau_s: float = 0.45
+    confidence_per_difficulty: float = 0.2  # logits lost per std of log amplitude
+    confidence_per_error: float = 12.0  # logits lost per height of true error
+    swap_confidence_logit: float = -0.2  # logits added while swapped
     constant_confidence: bool = False  # report 1 for every joint that is seen
 
     def __post_init__(self) -> None:
@@ -91,7 +96,8 @@ class DetectorNoise:
     @classmethod
     def none(cls) -> DetectorNoise:
         """Exact 2D with confidence 1."""
-        zero = {f.name: 0.0 for f in fields(cls) if f.name.endswith(("_frac", "_share", "_std", "_probability"))}
+        sizes = ("_frac", "_share", "_std", "_probability", "motion_white_s", "motion_along_s")
+        zero = {f.name: 0.0 for f in fields(cls) if f.name.endswith(sizes)}
         return cls(**zero, joint_scale=(1.0,) * J, constant_confidence=True)
 
     @classmethod
@@ -121,11 +127,21 @@ def person_height_px(keypoints_px: Tensor) -> Tensor:
     return bones.square().sum((-1, -2)).sqrt() / BONES_PER_HEIGHT
 
 
-def ornstein_uhlenbeck(dt_s: Tensor, tau_s: float, normals_TBX: Tensor) -> Tensor:
-    """Turn unit normals (T, B, ...) in place into a stationary unit process with correlation exp(-dt/tau), dt (T, B)."""
-    keep = torch.exp(-dt_s / tau_s).reshape(*dt_s.shape, *(1,) * (normals_TBX.dim() - 2))
-    fresh = (1 - keep.square()).sqrt()
-    normals_TBX[1:] *= fresh[1:]
+def velocity(exact_TBJ2: Tensor, dt_s: Tensor, lost_TBJ: Tensor) -> Tensor:
+    """Backward difference over the real stamps in units/s; 0 beside a lost joint or where time stands still."""
+    moved = exact_TBJ2.diff(dim=0) / dt_s[1:, :, None, None].clamp(min=1e-3)
+    unknown = lost_TBJ[1:] | lost_TBJ[:-1] | (dt_s[1:, :, None] < 1e-3)
+    moved = moved.masked_fill(unknown[..., None], 0.0)
+    return torch.cat((moved[:1] if len(moved) else torch.zeros_like(exact_TBJ2), moved))
+
+
+def ornstein_uhlenbeck(elapsed: Tensor, normals_TBX: Tensor) -> Tensor:
+    """Unit normals (T, B, ...) made, in place, a stationary unit process of correlation exp(-elapsed).
+
+    `elapsed` broadcasts against them: dt / tau since the frame before. Exact at any stamps.
+    """
+    keep = torch.exp(-elapsed)
+    normals_TBX[1:] *= (1 - keep[1:].square()).sqrt()
     for t in range(1, len(normals_TBX)):
         normals_TBX[t].addcmul_(normals_TBX[t - 1], keep[t])
     return normals_TBX
@@ -167,7 +183,7 @@ def apply(
     as occluded (the latter always missing). Missing joints have confidence 0 and lie at pixel 0, 0.
     """
     if keypoints_px.dim() != 4 or keypoints_px.shape[2:] != (J, 2):
-        raise ValueError(f"keypoints_px: expected (B, T, {J}, 2), got {tuple(keypoints_px.shape)}; convert to Human3.6M")
+        raise ValueError(f"keypoints_px: expected (B, T, {J}, 2), got {tuple(keypoints_px.shape)}; adapt first")
     B, T = keypoints_px.shape[:2]
     if stamps_s.shape != (B, T):
         raise ValueError(f"stamps_s: expected {(B, T)} seconds, got {tuple(stamps_s.shape)}; one stamp per frame")
@@ -179,10 +195,12 @@ def apply(
         raise ValueError("stamps_s: expected finite seconds that never decrease; sort the frames by stamp")
 
     # T leads from here on: the recursions through time then touch contiguous memory.
-    exact = keypoints_px.transpose(0, 1).float()
-    lost = ~exact.isfinite().all(-1)
-    exact = exact.masked_fill(lost[..., None], 0.0)
-    height = person_height_px(exact)[..., None]  # (T, B, 1)
+    exact = keypoints_px.transpose(0, 1)
+    unknown = ~exact.isfinite().all(-1)
+    exact = exact.masked_fill(unknown[..., None], 0.0)
+    height = person_height_px(exact).float()[..., None]  # (T, B, 1)
+    speed = velocity(exact.float(), dt_s, unknown) / height[..., None].clamp(min=1e-6)  # heights a second
+    speed.clamp_(-3, 3)
 
     def normals(*shape: int) -> Tensor:
         return torch.randn(shape, device=device, generator=generator)
@@ -206,25 +224,29 @@ def apply(
     if in_image is not None:
         occluded |= ~in_image.transpose(0, 1)
     guess = guess & occluded
-    lost |= frame | missing | (occluded & ~guess)
+    lost = unknown | frame | missing | (occluded & ~guess)
     swapped = (swap.float() @ _members(SWAPS, device)).remainder(2) > 0.5  # arms within a whole swap swap back
 
     # Errors in heights: amplitude wanders log-normally, with unit mean square, and takes the confidence along.
-    difficulty = ornstein_uhlenbeck(dt_s, noise.tail_tau_s, normals(T, B, J))
-    drift = ornstein_uhlenbeck(dt_s, noise.drift_tau_s, normals(T, B, J, 2))
+    difficulty = ornstein_uhlenbeck(dt_s[..., None] / noise.tail_tau_s, normals(T, B, J))
+    pace = speed.square().sum(-1).sqrt()  # (T, B, J)
+    elapsed = dt_s[..., None] * (1 / noise.drift_tau_s + pace / max(noise.drift_travel_frac, 1e-6))
+    drift = ornstein_uhlenbeck(elapsed[..., None], normals(T, B, J, 2))
     # Occluded joints are guessed from the body: one slow error much larger than that of a joint that is seen.
     size = torch.where(guess, noise.hallucination_frac, noise.drift_frac)
     amplitude = torch.exp(noise.tail_log_std * difficulty - noise.tail_log_std**2)
     error = drift.mul_((size * amplitude)[..., None])
     white = normals(T, B, J, 2)
-    error.addcmul_(white, (noise.white_frac * amplitude + noise.outlier_frac * outlier)[..., None])
+    fresh = (noise.white_frac + noise.motion_white_s * pace) * amplitude
+    error.addcmul_(white, (fresh + noise.outlier_frac * outlier)[..., None])
+    error.addcmul_(speed, noise.motion_along_s * normals(T, B, J, 1))
     error *= severity[..., None] * torch.tensor(noise.joint_scale, device=device)[:, None]
     bias = noise.bias_frac * severity[..., None] * normals(B, J, 2)
 
     logit = (
         noise.confidence_logit
         + noise.confidence_sequence_std * normals(B, 1)
-        + noise.confidence_std * ornstein_uhlenbeck(dt_s, noise.confidence_tau_s, normals(T, B, J))
+        + noise.confidence_std * ornstein_uhlenbeck(dt_s[..., None] / noise.confidence_tau_s, normals(T, B, J))
         - noise.confidence_per_difficulty * difficulty
         - noise.confidence_per_error * error.square().sum(-1).sqrt()
         + noise.swap_confidence_logit * swapped
@@ -238,10 +260,15 @@ def apply(
         error[..., joint, :] = torch.where(central, mean, error[..., joint, :])
         worst = confidence[..., sources].amin(-1)
         confidence[..., joint] = torch.where(central[:, 0], worst, confidence[..., joint])
-        any_lost = lost[..., sources].any(-1)
-        lost[..., joint] = torch.where(central[:, 0], any_lost | frame[..., 0], lost[..., joint])
+        any_lost = lost[..., sources].any(-1) | unknown[..., joint]
+        lost[..., joint] = torch.where(central[:, 0], any_lost, lost[..., joint])
 
     seen_at = torch.where(swapped[..., None], exact[..., MIRROR, :], exact)
-    noisy = (seen_at + (error + bias) * height[..., None]).masked_fill(lost[..., None], 0.0)
+    noisy = seen_at + (error + bias) * height[..., None]
+    if noise.grid_frac and noise.grid_probability:
+        on_grid = torch.rand(B, 1, 1, device=device, generator=generator) < noise.grid_probability
+        step = (noise.grid_frac * height.mean(0))[..., None].clamp(min=1e-6)
+        noisy = torch.where(on_grid, (noisy / step).round() * step, noisy)
+    noisy = noisy.masked_fill(lost[..., None], 0.0)
     confidence = confidence.masked_fill(lost, 0.0)
     return noisy.transpose(0, 1).to(keypoints_px.dtype), confidence.transpose(0, 1).to(keypoints_px.dtype)
