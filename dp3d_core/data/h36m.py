@@ -1,0 +1,175 @@
+"""Human3.6M in the npz files of VideoPose3D (Pavllo et al. 2019): evaluation sequences and training motions.
+
+The data is licensed and comes from you. `data_3d_h36m.npz` (made by VideoPose3D's prepare_data_h36m.py) holds
+positions_3d: {subject: {action: (T, 32, 3) metres, world axes, Z up}}; `data_2d_h36m_*.npz` holds positions_2d:
+{subject: {action: [4 cameras of (T', 17, 2) pixels]}} with T' ≥ T, and metadata. Cameras come from a file of yours too
+(h36m_cameras.read_cameras), for extrinsics must be exact. Protocols: train S1, 5, 6, 7, 8, test S9, 11; 50 Hz;
+"Walking 1" counts as Walking; all four cameras; 17 joints, or dp3d_core.metrics.JOINTS_14.
+
+Knows nothing of images, networks or error metrics.
+
+# T frames, J = 17 joints, 32 joints of the original
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from dp3d_core.data.h36m_cameras import PlacedCamera, read_cameras
+from dp3d_core.data.motions import Motions
+from dp3d_core.data.sequences import EvalSequence
+from dp3d_core.data.vp3d_npz import read_vp3d
+from dp3d_core.skeleton import LEFT, RIGHT
+
+FPS = 50.0
+TRAIN_SUBJECTS = ("S1", "S5", "S6", "S7", "S8")
+TEST_SUBJECTS = ("S9", "S11")
+ACTIONS_15 = (
+    "Directions", "Discussion", "Eating", "Greeting", "Phoning", "Photo", "Posing", "Purchases", "Sitting",
+    "SittingDown", "Smoking", "Waiting", "WalkDog", "WalkTogether", "Walking",
+)  # fmt: skip
+OTHER_NAMES = {"TakingPhoto": "Photo", "WalkingDog": "WalkDog"}
+# Of the 32 joints these remain, in order; the others are fingers, toes and doubles that never move on their own.
+KEPT_JOINTS = (0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27)
+# Its video is corrupted; every published protocol leaves it out.
+LEFT_OUT = {("S11", "Directions")}
+
+
+def load_h36m(
+    data_3d: str | Path,
+    data_2d: str | Path | None,
+    cameras: str | Path | dict[str, list[PlacedCamera]],
+    *,
+    subjects: tuple[str, ...] = TEST_SUBJECTS,
+    actions: tuple[str, ...] = ACTIONS_15,
+) -> list[EvalSequence]:
+    """Every video of these subjects and actions as one sequence: subject, action and camera in that order.
+
+    data_2d None takes the projected truth as 2D (the papers' "GT"). Detections carry no confidence in these
+    files: it is 1. Frames beyond the motion capture are cut, as published. ValueError names file, subject and action.
+    """
+    if not isinstance(cameras, dict):
+        cameras = read_cameras(cameras)
+    for action in actions:
+        if action not in ACTIONS_15:
+            raise ValueError(f"actions: expected some of {', '.join(ACTIONS_15)}; got {action!r}")
+    positions = _positions(data_3d, subjects)
+    detections = None if data_2d is None else _detections(data_2d)
+    sequences = []
+    for subject in subjects:
+        if not cameras.get(subject):
+            raise ValueError(f"cameras: expected the cameras of {subject}, got those of {sorted(cameras)}")
+        for name, world_m in positions[subject].items():
+            action = _action(name)
+            if action not in actions or (subject, name) in LEFT_OUT:
+                continue
+            seen_px = None if detections is None else _seen(data_2d, detections, subject, name, len(cameras[subject]))
+            for index, placed in enumerate(cameras[subject]):
+                title = f"{subject}/{name}/{placed.id}"
+                joints_cam_m = placed.to_camera(world_m)
+                if seen_px is None:
+                    keypoints_px = placed.project_px(joints_cam_m)
+                else:
+                    keypoints_px = _cut(seen_px[index], len(world_m), f"{data_2d}: {title}")
+                sequence = EvalSequence(
+                    name=title,
+                    action=action,
+                    subject=subject,
+                    fps=FPS,
+                    stamps_s=np.arange(len(world_m)) / FPS,
+                    keypoints_px=keypoints_px.astype(np.float32),
+                    confidence=np.ones(keypoints_px.shape[:2], np.float32),
+                    joints_cam_m=joints_cam_m.astype(np.float32),
+                    camera=placed.camera,
+                )
+                sequences.append(sequence)
+    if not sequences:
+        raise ValueError(f"{data_3d}: expected videos of {actions} by {subjects}, got none")
+    return sequences
+
+
+def load_h36m_motions(data_3d: str | Path, *, subjects: tuple[str, ...] = TRAIN_SUBJECTS, split: str) -> Motions:
+    """The motion alone, world axes, 50 fps, for training through synthetic cameras as with any other capture."""
+    poses, roots, names, actions, owners = [], [], [], [], []
+    for subject, group in _positions(data_3d, subjects).items():
+        for name, world_m in group.items():
+            poses.append((world_m - world_m[:, :1]).astype(np.float32))
+            roots.append(world_m[:, 0].astype(np.float32))
+            names.append(f"h36m/{subject}/{name}")
+            actions.append(_action(name))
+            owners.append(subject)
+    clips = len(names)
+    return Motions(
+        pose_m=np.concatenate(poses), root_m=np.concatenate(roots), fps=FPS, names=tuple(names), actions=tuple(actions),
+        offsets=np.concatenate([[0], np.cumsum([len(pose) for pose in poses])]).astype(np.int64),
+        styles=("h36m",) * clips, subjects=tuple(owners), splits=(split,) * clips, sources=("h36m",) * clips,
+        licences=("Human3.6M: academic use only",) * clips,
+    )  # fmt: skip
+
+
+def _action(name: str) -> str:
+    action = name.split(" ")[0]
+    action = OTHER_NAMES.get(action, action)
+    if action not in ACTIONS_15:
+        raise ValueError(f"action: expected one of {', '.join(ACTIONS_15)} with a number, got {name!r}")
+    return action
+
+
+def _positions(path, subjects) -> dict[str, dict[str, np.ndarray]]:
+    held = read_vp3d(path, keys=("positions_3d",))["positions_3d"]
+    if not isinstance(held, dict):
+        raise ValueError(f"{path}: positions_3d: expected {{subject: {{action: array}}}}, got {type(held).__name__}")
+    chosen = {}
+    for subject in subjects:
+        if not isinstance(held.get(subject), dict):
+            raise ValueError(f"{path}: positions_3d: expected subject {subject}, got {sorted(held)}")
+        chosen[subject] = {}
+        for name, world_m in held[subject].items():
+            title = f"{path}: {subject}/{name}"
+            if not isinstance(world_m, np.ndarray) or world_m.ndim != 3 or world_m.shape[1:] not in ((32, 3), (17, 3)):
+                raise ValueError(f"{title}: expected (T, 32, 3) metres, got {getattr(world_m, 'shape', type(world_m))}")
+            if not len(world_m) or not np.isfinite(world_m).all():
+                raise ValueError(f"{title}: expected finite metres, got NaN, infinity or no frame")
+            if np.abs(world_m).max() > 50:
+                raise ValueError(f"{title}: expected metres, got values up to {np.abs(world_m).max():.0f}; "
+                                 "divide millimetres by 1000")  # fmt: skip
+            kept = world_m[:, KEPT_JOINTS] if world_m.shape[1] == 32 else world_m
+            chosen[subject][name] = kept.astype(np.float64)
+    return chosen
+
+
+def _detections(path) -> dict:
+    held = read_vp3d(path, keys=("positions_2d", "metadata"))
+    positions, metadata = held["positions_2d"], held["metadata"]
+    if not isinstance(positions, dict) or not isinstance(metadata, dict):
+        raise ValueError(f"{path}: expected dicts positions_2d and metadata, got {type(positions).__name__}")
+    try:
+        left, right = (tuple(int(joint) for joint in side) for side in metadata["keypoints_symmetry"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{path}: metadata: expected keypoints_symmetry, two lists of joints, got {metadata}"
+        ) from error
+    if (left, right) != (LEFT, RIGHT):
+        raise ValueError(f"{path}: expected Human3.6M's 17 joints (left {LEFT}, right {RIGHT}), got left {left}, "
+                         f"right {right}; take detections fine-tuned on Human3.6M (cpn_ft_h36m_dbb)")  # fmt: skip
+    return positions
+
+
+def _seen(path, detections, subject, name, count) -> list:
+    group = detections.get(subject)
+    views = group.get(name) if isinstance(group, dict) else None
+    if not isinstance(views, list) or len(views) != count:
+        got = len(views) if isinstance(views, list) else "none"
+        raise ValueError(f"{path}: {subject}/{name}: expected 2D of {count} cameras, got {got}")
+    return views
+
+
+def _cut(keypoints_px, frames, title) -> np.ndarray:
+    if not isinstance(keypoints_px, np.ndarray) or keypoints_px.ndim != 3 or keypoints_px.shape[1:] != (17, 2):
+        got = getattr(keypoints_px, "shape", type(keypoints_px).__name__)
+        raise ValueError(f"{title}: expected (T, 17, 2) pixels, got {got}")
+    if len(keypoints_px) < frames:
+        raise ValueError(f"{title}: expected at least the {frames} frames of the motion, got {len(keypoints_px)}")
+    return keypoints_px[:frames]
