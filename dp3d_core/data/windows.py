@@ -1,0 +1,167 @@
+"""Training sequences: mocap at random frame rates, limbs and mirrors, seen by random cameras through a noisy detector.
+
+Knows nothing of networks.
+"""
+# B sequences, T frames, F frames of all clips, C clips
+
+from dataclasses import dataclass
+from math import log, pi
+
+import numpy as np
+import torch
+
+from dp3d_core.data import cameras, noise
+from dp3d_core.data.actions import clip_labels
+from dp3d_core.data.motions import clip_weights
+from dp3d_core.observation import follow_all, observe
+from dp3d_core.skeleton import MIRROR, PARENTS
+
+# Bones that stretch together, so that bodies stay symmetric: legs, shins, arms, forearms, trunk, hips, shoulders, head.
+_BONE_GROUPS = ((2, 5), (3, 6), (12, 15), (13, 16), (7, 8), (1, 4), (11, 14), (9, 10))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Augmentation:
+    """How far training motion strays from the recorded one."""
+
+    rates_hz: tuple[float, float] = (10.0, 60.0)
+    native_share: float = 0.4
+    """Share of sequences at 30 Hz; the others are log-uniform over rates_hz."""
+    speed: tuple[float, float] = (0.8, 1.25)
+    stamp_jitter: float = 0.08
+    """Standard deviation of each frame interval over the mean interval."""
+    dropped_share: float = 0.04
+    """Share of frames that never arrive."""
+    size_std: float = 0.06
+    limb_std: float = 0.07
+    coco_share: float = 0.6
+    """Share of sequences seen through a COCO-like joint set: no spine, no head top, pelvis and thorax by halves."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Sequences ready for the network."""
+
+    seen: torch.Tensor
+    """(B, T, 17, 4), see `observation.observe`."""
+    pose_m: torch.Tensor
+    """(B, T, 17, 3) true root-relative pose in each frame's virtual camera, metres."""
+    next_pose_m: torch.Tensor
+    """(B, T, 2 * reach + 1, 17, 3): the pose of f-reach..f+reach in frame f's virtual camera, NaN outside; for HPD."""
+    stamps_s: torch.Tensor
+    """(B, T) seconds from the sequence's first frame."""
+    label: torch.Tensor
+    """(B,) action class, -1 unknown."""
+
+
+class MotionBank:
+    """All clips as tensors, from which random stretches are sampled by time."""
+
+    def __init__(self, motions):
+        self.pose_m = torch.from_numpy(np.ascontiguousarray(motions.pose_m, np.float32))
+        self.root_m = torch.from_numpy(np.ascontiguousarray(motions.root_m, np.float32))
+        self.offsets = torch.from_numpy(np.asarray(motions.offsets, np.int64))
+        self.fps = float(motions.fps)
+        self.labels = torch.from_numpy(clip_labels(motions))
+        self.weights = torch.from_numpy(np.asarray(clip_weights(motions), np.float64))
+
+    def sample(self, clip, time_s):
+        """Pose (B, T, 17, 3) and root (B, T, 3) of clips (B,) at times (B, T); time runs to and fro in short clips."""
+        start, stop = self.offsets[clip, None], self.offsets[clip + 1, None]
+        last = (stop - start - 1).clamp(min=1).float()
+        position = (time_s * self.fps).remainder(2 * last)
+        position = torch.where(position > last, 2 * last - position, position)
+        low = position.floor().clamp(max=last - 1).long()
+        part = (position - low)[..., None]
+        low = (low + start).clamp(max=len(self.root_m) - 1)
+        high = (low + 1).clamp(max=len(self.root_m) - 1)
+        root = torch.lerp(self.root_m[low], self.root_m[high], part)
+        return torch.lerp(self.pose_m[low], self.pose_m[high], part[..., None]), root
+
+
+def sample_times(batch, frames, augmentation, generator):
+    """Stamps (B, T) from 0: a random rate for each sequence, jittered intervals, dropped frames."""
+    uniform = lambda *shape: torch.rand(shape, generator=generator)  # noqa: E731
+    low, high = augmentation.rates_hz
+    rate = torch.exp(log(low) + (log(high) - log(low)) * uniform(batch))
+    rate = torch.where(uniform(batch) < augmentation.native_share, torch.full_like(rate, 30.0), rate)
+    jitter = 1 + augmentation.stamp_jitter * torch.randn(batch, frames, generator=generator).clamp(-3, 3)
+    skipped = (uniform(batch, frames) < augmentation.dropped_share) * (1 + (uniform(batch, frames) < 0.3).float())
+    intervals = (jitter + skipped) / rate[:, None]
+    return torch.cumsum(intervals, 1) - intervals[:, :1]
+
+
+def reshape_body(pose_m, root_m, augmentation, generator):
+    """Random size and limb lengths; the root rises with the legs. pose (B, T, 17, 3), root (B, T, 3)."""
+    batch = pose_m.shape[0]
+    size = torch.exp(augmentation.size_std * torch.randn(batch, generator=generator))
+    factor = torch.ones(batch, 17) * size[:, None]
+    for group in _BONE_GROUPS:
+        stretch = torch.exp(augmentation.limb_std * torch.randn(batch, generator=generator))
+        factor[:, list(group)] *= stretch[:, None]
+    joints = [pose_m[:, :, 0]]
+    for joint, parent in enumerate(PARENTS[1:], start=1):
+        bone = pose_m[:, :, joint] - pose_m[:, :, parent]
+        joints.append(joints[parent] + bone * factor[:, None, joint, None])
+    return torch.stack(joints, 2), root_m * factor[:, None, 2, None]
+
+
+def coco_like(keypoints_px, confidence):
+    """What a COCO detector and its adapter leave of our 17 joints. (..., 17, 2), (..., 17)."""
+    keypoints_px, confidence = keypoints_px.clone(), confidence.clone()
+    for joint, pair in ((0, [1, 4]), (8, [11, 14])):
+        least = confidence[..., pair].amin(-1)
+        keypoints_px[..., joint, :] = keypoints_px[..., pair, :].mean(-2) * (least > 0)[..., None]
+        confidence[..., joint] = least
+    confidence[..., [7, 10]] = 0
+    keypoints_px[..., [7, 10], :] = 0
+    return keypoints_px, confidence
+
+
+def sample_batch(bank, batch, frames, *, generator, augmentation=None, detector=None, reach=1):
+    """Draw `batch` training sequences of `frames` frames from `bank`; same generator state, same batch."""
+    augmentation = augmentation or Augmentation()
+    detector = detector or noise.DetectorNoise()
+    uniform = lambda *shape: torch.rand(shape, generator=generator)  # noqa: E731
+    clip = torch.multinomial(bank.weights, batch, replacement=True, generator=generator)
+    stamps_s = sample_times(batch, frames, augmentation, generator)
+    speed_low, speed_high = augmentation.speed
+    speed = speed_low + (speed_high - speed_low) * uniform(batch)
+    clip_s = (bank.offsets[clip + 1] - bank.offsets[clip]).float() / bank.fps
+    start = uniform(batch) * (clip_s - stamps_s[:, -1] * speed).clamp(min=0)
+    pose, root = bank.sample(clip, start[:, None] + stamps_s * speed[:, None])
+    pose, root = reshape_body(pose, root, augmentation, generator)
+
+    yaw = uniform(batch) * 2 * pi
+    turn = torch.zeros(batch, 3, 3)
+    turn[:, 0, 0] = turn[:, 1, 1] = torch.cos(yaw)
+    turn[:, 1, 0], turn[:, 0, 1], turn[:, 2, 2] = torch.sin(yaw), -torch.sin(yaw), 1
+    mirrored = pose[:, :, list(MIRROR)] * torch.tensor([-1.0, 1.0, 1.0])
+    flip = uniform(batch) < 0.5
+    pose = torch.where(flip[:, None, None, None], mirrored, pose)
+    root = torch.where(flip[:, None, None], root * torch.tensor([-1.0, 1.0, 1.0]), root)
+    world = torch.einsum("bij,btkj->btki", turn, pose + root[:, :, None])
+
+    view = cameras.look(world, stamps_s, generator=generator)
+    exact_px, inside = cameras.project(view)
+    noisy_px, confidence = noise.apply(exact_px, stamps_s, noise=detector, generator=generator, in_image=inside)
+    coco_px, coco_confidence = coco_like(noisy_px, confidence)
+    coco = uniform(batch) < augmentation.coco_share
+    noisy_px = torch.where(coco[:, None, None, None], coco_px, noisy_px)
+    confidence = torch.where(coco[:, None, None], coco_confidence, confidence)
+
+    middle = torch.tensor([cameras.WIDTH_PX / 2, cameras.HEIGHT_PX / 2])
+    rays = (noisy_px - middle) / view.focal_px[:, None, None, None]
+    state = follow_all(rays, confidence, stamps_s, torch)
+    seen, rotation, _ = observe(rays, confidence, state, torch)
+    relative = view.joints_cam_m - view.joints_cam_m[:, :, :1]
+    pose_m = torch.einsum("btij,btkj->btki", rotation, relative)
+    neighbours = []
+    for k in range(-reach, reach + 1):
+        shifted = torch.full_like(relative, torch.nan)
+        source = relative[:, max(k, 0) : frames + min(k, 0)]
+        shifted[:, max(-k, 0) : frames - max(k, 0)] = source
+        neighbours.append(torch.einsum("btij,btkj->btki", rotation, shifted))
+    return Batch(
+        seen=seen, pose_m=pose_m, next_pose_m=torch.stack(neighbours, 2), stamps_s=stamps_s, label=bank.labels[clip],
+    )  # fmt: skip

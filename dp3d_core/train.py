@@ -1,0 +1,253 @@
+"""Train a denoiser on mocap: `python -m dp3d_core.train --preset small --motions FILE.npz --out DIR`.
+
+Resumable (`--resume`), data-parallel under `torchrun`, scalars and pictures in TensorBoard where it is installed.
+"""
+
+import argparse
+import json
+import math
+import os
+import time
+from dataclasses import fields, replace
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import distributed
+
+from dp3d_core import checkpoint
+from dp3d_core.config import PRESETS, ModelConfig, TrainConfig, from_dict, to_dict
+from dp3d_core.data.actions import ACTIONS
+from dp3d_core.data.motions import load_motions
+from dp3d_core.data.windows import MotionBank, sample_batch
+from dp3d_core.diffusion import causal_mask
+from dp3d_core.model import Denoiser
+from dp3d_core.objective import draw_layout, step_losses, weigh
+
+HALLUCINATE_FROM = 0.25
+"""Share of training after which neighbours are hallucinated: n = 1 first, then the configured n (DreamPose3D)."""
+
+
+class Ema:
+    """Exponential moving average of a module's parameters; warm-started so that early averages are not stuck at init."""
+
+    def __init__(self, module, decay):
+        self.decay = decay
+        self.values = {name: value.detach().clone() for name, value in module.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, module, step):
+        decay = min(self.decay, (1 + step) / (10 + step))
+        for name, value in module.state_dict().items():
+            self.values[name].lerp_(value, 1 - decay)
+
+
+def learning_rate(train, progress, step):
+    """Linear warm-up, then cosine to a hundredth of the peak."""
+    warm = min(1.0, (step + 1) / max(train.warmup, 1))
+    return train.learning_rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
+
+
+@torch.no_grad()
+def dev_error_mm(denoiser, state, batches):
+    """Zero-lag MPJPE in mm of the weights `state` on fixed noisy development sequences."""
+    probe = Denoiser(denoiser.config, denoiser.action_count).eval()
+    probe.load_state_dict(state, strict=True)
+    total = count = 0.0
+    for batch in batches:
+        mask = causal_mask(batch.seen.shape[1], denoiser.config.window_frames)[None]
+        ones = torch.ones_like(batch.stamps_s)
+        clean = probe(torch.zeros_like(batch.pose_m), batch.seen, ones, batch.stamps_s, mask).clean
+        error = (clean * denoiser.config.pose_scale_m - batch.pose_m).norm(dim=-1)
+        total, count = total + float(error.sum()) * 1000, count + error.numel()
+    return total / count
+
+
+def save_state(path, denoiser, ema, optimizer, generator, head):
+    """Everything a resumed run needs, as one safetensors file written in one rename."""
+    tensors = {f"model.{k}": v for k, v in denoiser.state_dict().items()}
+    tensors |= {f"ema.{k}": v for k, v in ema.values.items()}
+    for index, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{k}": torch.as_tensor(v) for k, v in state.items()}
+    tensors["generator"] = generator.get_state()
+    temporary = path.with_suffix(".part")
+    save_file({k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}, temporary,
+              metadata={"state": json.dumps(head)})  # fmt: skip
+    temporary.replace(path)
+
+
+def load_state(path, denoiser, ema, optimizer, generator):
+    """Restore what `save_state` wrote; returns its head."""
+    from safetensors import safe_open
+
+    tensors = load_file(path)
+    part = lambda prefix: {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}  # noqa: E731
+    denoiser.load_state_dict(part("model."), strict=True)
+    ema.values = part("ema.")
+    state = {}
+    for name, value in part("optimizer.").items():
+        index, key = name.split(".", 1)
+        state.setdefault(int(index), {})[key] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    generator.set_state(tensors["generator"])
+    with safe_open(path, framework="pt") as archive:
+        return json.loads(archive.metadata()["state"])
+
+
+def run(*, model, train, motions_path, out, minutes=None, resume=False, device="cpu", log_every=50, save_every_s=300):
+    """Train until `train.steps` or `minutes` of training; returns the path of the written weights."""
+    rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    if world > 1 and not distributed.is_initialized():
+        distributed.init_process_group("nccl" if device == "cuda" else "gloo")
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    motions = load_motions(motions_path)
+    bank = MotionBank(motions.split("train"))
+    torch.manual_seed(train.seed)
+    denoiser = Denoiser(model, len(ACTIONS)).to(device)
+    ema = Ema(denoiser, train.ema_decay)
+    decayed = [p for p in denoiser.parameters() if p.dim() >= 2]
+    plain = [p for p in denoiser.parameters() if p.dim() < 2]
+    optimizer = torch.optim.AdamW(
+        [{"params": decayed, "weight_decay": train.weight_decay}, {"params": plain, "weight_decay": 0.0}],
+        lr=train.learning_rate, betas=(0.9, 0.98),
+    )  # fmt: skip
+    generator = torch.Generator().manual_seed(train.seed * 1000 + rank)
+    state_path = out / f"state{rank}.safetensors"
+    head = {"step": 0, "seconds": 0.0, "train": to_dict(train), "model": to_dict(model)}
+    if resume:
+        if not state_path.is_file():
+            raise ValueError(f"--resume: expected {state_path} of an earlier run; start without --resume")
+        head = load_state(state_path, denoiser, ema, optimizer, generator)
+        if head["model"] != to_dict(model) or head["train"] != to_dict(train):
+            raise ValueError(f"--resume: {state_path} was made with other options; use the same preset and options")
+    network = denoiser
+    if world > 1:
+        network = torch.nn.parallel.DistributedDataParallel(denoiser, find_unused_parameters=True)
+    dev_generator = torch.Generator().manual_seed(12345)
+    dev_bank = MotionBank(motions.split("dev"))
+    reach = model.hallucinated_frames // 2
+    dev = [sample_batch(dev_bank, 32, train.sequence_frames, generator=dev_generator, reach=0) for _ in range(8)]
+
+    writer, bar = _reporters(out, rank, head["step"], train.steps)
+    log = open(out / "log.jsonl", "a") if rank == 0 else None  # noqa: SIM115
+    began, before, saved = time.monotonic(), head["seconds"], time.monotonic()
+    sums, seen_steps = {}, 0
+    denoiser.train()
+    for step in range(head["step"], train.steps):
+        seconds = before + time.monotonic() - began
+        progress = step / train.steps if minutes is None else seconds / (60 * minutes)
+        if progress >= 1:
+            break
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(train, progress, step)
+        batch = sample_batch(bank, train.batch, train.sequence_frames, generator=generator, reach=reach)
+        batch = replace(batch, **{f.name: getattr(batch, f.name).to(device) for f in fields(batch)})
+        layout = draw_layout(generator)
+        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=train.precision == "bfloat16"):
+            parts = step_losses(denoiser, network, batch, layout, train, generator, progress >= HALLUCINATE_FROM)
+        loss = weigh(parts, train)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(denoiser.parameters(), train.clip_norm)
+        if not torch.isfinite(norm):
+            raise FloatingPointError(f"step {step}: gradient norm {float(norm)}; lower --learning-rate or resume earlier")
+        optimizer.step()
+        ema.update(denoiser, step)
+        head |= {"step": step + 1, "seconds": before + time.monotonic() - began}
+        for name, value in parts.items():
+            sums.setdefault(f"{layout}/{name}", []).append(float(value))
+        seen_steps += 1
+        last = step + 1 == train.steps
+        if rank == 0 and (seen_steps % log_every == 0 or last):
+            row = {"step": step + 1, "minutes": round(head["seconds"] / 60, 2), "lr": optimizer.param_groups[0]["lr"]}
+            row |= {name: round(sum(values) / len(values), 5) for name, values in sums.items()}
+            sums = {}
+            log.write(json.dumps(row) + "\n")
+            log.flush()
+            _report(writer, bar, row, step + 1)
+        if rank == 0 and (seen_steps % (20 * log_every) == 0 or last):
+            error = dev_error_mm(denoiser, ema.values, dev)
+            log.write(json.dumps({"step": step + 1, "minutes": head["seconds"] / 60, "dev_mpjpe_mm": error}) + "\n")
+            log.flush()
+            _report(writer, bar, {"dev_mpjpe_mm": error}, step + 1)
+        if time.monotonic() - saved > save_every_s:
+            save_state(state_path, denoiser, ema, optimizer, generator, head)
+            saved = time.monotonic()
+    save_state(state_path, denoiser, ema, optimizer, generator, head)
+    if rank == 0:
+        log.close()
+    if world > 1:
+        distributed.barrier()
+    denoiser.load_state_dict(ema.values, strict=True)
+    weights = out / "weights.safetensors"
+    if rank == 0:
+        provenance = {
+            "motions": Path(motions_path).name, "sources": sorted(set(motions.sources)), "steps": head["step"],
+            "minutes": round(head["seconds"] / 60, 1), "processes": world, "train": to_dict(train),
+            "dev_mpjpe_mm": round(dev_error_mm(denoiser.cpu(), ema.values, dev), 2),
+        }  # fmt: skip
+        checkpoint.save(weights, denoiser, actions=ACTIONS, provenance=provenance)
+    return weights
+
+
+def _reporters(out, rank, step, steps):
+    if rank:
+        return None, None
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+
+        writer = SummaryWriter(out)
+    except ImportError:
+        writer = None
+    try:
+        from tqdm import tqdm
+
+        bar = tqdm(total=steps, initial=step, desc="train", unit="step", mininterval=5)
+    except ImportError:
+        bar = None
+    return writer, bar
+
+
+def _report(writer, bar, row, step):
+    if writer is not None:
+        for name, value in row.items():
+            writer.add_scalar(name, value, step)
+    if bar is not None:
+        bar.update(step - bar.n)
+        bar.set_postfix({k: f"{v:.4g}" for k, v in row.items() if k.endswith(("position", "mm"))})
+
+
+def main(argv=None):
+    """Command line: every field of `TrainConfig` and `ModelConfig` is an option."""
+    parser = argparse.ArgumentParser(prog="python -m dp3d_core.train", description=__doc__.split("\n")[0])
+    parser.add_argument("--preset", default="small", choices=sorted(PRESETS))
+    parser.add_argument("--motions", required=True, help="mocap npz")
+    parser.add_argument("--out", required=True, help="folder for checkpoints and logs")
+    parser.add_argument("--minutes", type=float, help="train for this long; the schedule follows")
+    parser.add_argument("--resume", action="store_true", help="go on from the state in --out")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--threads", type=int, default=1, help="intra-op threads")
+    chosen = {}
+    for config in (TrainConfig, ModelConfig):
+        for item in fields(config):
+            kind = (lambda text: text.lower() in ("1", "true", "yes")) if item.type is bool else item.type
+            parser.add_argument(f"--{item.name.replace('_', '-')}", type=kind, default=None, help=item.metadata["help"])
+        chosen[config] = [item.name for item in fields(config)]
+    arguments = vars(parser.parse_args(argv))
+    torch.set_num_threads(arguments["threads"])
+    picked = {c: {n: arguments[n] for n in names if arguments[n] is not None} for c, names in chosen.items()}
+    try:
+        model = replace(PRESETS[arguments["preset"]], **picked[ModelConfig])
+        train = from_dict(TrainConfig, picked[TrainConfig])
+        weights = run(
+            model=model, train=train, motions_path=arguments["motions"], out=arguments["out"],
+            minutes=arguments["minutes"], resume=arguments["resume"], device=arguments["device"],
+        )  # fmt: skip
+    except (ValueError, OSError) as error:
+        raise SystemExit(f"train: {error}") from None
+    print(f"weights: {weights}")
+
+
+if __name__ == "__main__":
+    main()
