@@ -1,0 +1,259 @@
+"""One camera of the lifter node: keypoints and CameraInfo in, skeletons out. A callback reads: convert, push, publish."""
+
+import time
+from dataclasses import replace
+
+from dp3d_core import Camera
+from dp3d_core.config import to_dict
+from dp3d_core.skeleton import joint_set
+from dp3d_ros.conversions.camera_info import camera_from_info, signature
+from dp3d_ros.conversions.keypoints import BadMessage, stamp_ns
+from dp3d_ros.outputs import Outputs
+from dp3d_ros.sources import DEFAULT_TOPICS, SOURCES, Subscriptions
+from dp3d_ros.statistics import SequenceGaps, Statistics
+from dp3d_ros.timeline import Timeline
+
+BELIEVABLE_AGE_S = 60.0
+"""Stamps further than this from the node's clock say that they belong to another clock, not that something is slow."""
+
+
+class CameraChannel:
+    """Everything that belongs to one camera; several of them in a node share the lifter's weights.
+
+    node gives clock, logger and `warn(cause, text)`; name is "" for the only camera of a node.
+    """
+
+    def __init__(self, node, name, lifter, config, stream_config):
+        source = SOURCES[config.input]
+        if source.joint_set is not None:
+            stream_config = replace(stream_config, joint_set=source.joint_set)
+        self.name = name
+        self.statistics = Statistics()
+        self.drops_told = 0
+        """Drops that the diagnostics have spoken of already."""
+        self._node = node
+        self._lifter = lifter
+        self._config = config
+        self._stream_config = stream_config
+        self._keypoint_count = len(joint_set(stream_config.joint_set).keypoints)
+        self._camera = None
+        self._camera_signature = None
+        self._camera_problem = BadMessage("no_camera_info", "no CameraInfo has come yet; is its topic remapped?")
+        self._camera_frame_id = ""
+        self._stream = self._new_stream()
+        self._timeline = Timeline(remember=stream_config.lookahead + 1)
+        self._gaps = SequenceGaps()
+        self._subscriptions = Subscriptions(node, self._incompatible)
+        self._source = None
+        self._outputs = Outputs(node, name, config)
+
+    # --- lifecycle -----------------------------------------------------------------------------------------------
+
+    def activate(self):
+        """Subscribe, with nothing left of what was seen before."""
+        from sensor_msgs.msg import CameraInfo
+
+        self.reset()
+        self._subscriptions.add(CameraInfo, self._info_topic(), self._on_camera_info)
+        self._source = SOURCES[self._config.input](self._subscriptions, self._keypoint_topic(), self.receive)
+
+    def deactivate(self):
+        """Stop listening; the camera is asked for again when activated."""
+        self._subscriptions.close()
+        self._source = self._camera = self._camera_signature = None
+
+    def close(self):
+        """Take all publishers and subscriptions back."""
+        self.deactivate()
+        self._outputs.close()
+
+    def reset(self):
+        """Forget all people and stamps."""
+        self._stream.reset()
+        self._timeline.restart()
+        self._gaps = SequenceGaps()
+
+    def configure(self, config, stream_config):
+        """Take over changed `live` parameters; people are kept unless the stream has to be made anew."""
+        self._config = config
+        self._outputs.config = config
+        stream_config = replace(stream_config, joint_set=self._stream_config.joint_set)
+        if stream_config != self._stream_config:
+            self._stream_config = stream_config
+            self._stream = self._new_stream()
+            self._timeline.restart()
+
+    # --- callbacks -----------------------------------------------------------------------------------------------
+
+    def receive(self, header, read_people, info):
+        """One frame of keypoints: convert, push, publish; whatever is wrong with it is counted and said."""
+        started_s = time.perf_counter()
+        statistics = self.statistics
+        statistics.messages_in += 1
+        statistics.input_rate.tick(started_s)
+        self._count_missed(info)
+        try:
+            camera = self._known_camera()
+            header = self._complete(header)
+            people = read_people(self._keypoint_count, camera)
+            statistics.oddities.update(people.oddities)
+            skeletons = self._push(header, people)
+            self._publish(skeletons, started_s)
+        except BadMessage as problem:
+            self._drop(problem)
+        except Exception as error:  # the node outlives whatever a frame or a backend does; nothing is hidden
+            self.reset()
+            self._drop(BadMessage("lift_failed", f"{type(error).__name__}: {error}"))
+
+    def _on_camera_info(self, info):
+        found = signature(info)
+        if found == self._camera_signature:
+            return
+        self._camera_signature = found
+        self._camera_frame_id = info.header.frame_id
+        try:
+            camera = camera_from_info(info)
+        except BadMessage as problem:
+            self._camera, self._camera_problem = None, problem
+            self.statistics.oddities[problem.cause] += 1
+            self._node.warn(self._tag(problem.cause), self._say(str(problem)))
+            return
+        if self._camera is not None and not self._camera.assumed:
+            self.statistics.oddities["camera_changed"] += 1
+            self._node.warn(self._tag("camera_changed"), self._say("CameraInfo changed; using the new one"))
+        self._camera = camera
+        self._stream.set_camera(camera)
+
+    # --- the parts of a frame --------------------------------------------------------------------------------------
+
+    def _known_camera(self):
+        if self._camera is None:
+            if not self._config.assumed_hfov_deg:
+                raise self._camera_problem
+            self._camera = self._assumed_camera()
+            self._stream.set_camera(self._camera)
+        if self._camera.assumed:
+            self.statistics.oddities["assumed_camera"] += 1
+            self._node.warn(
+                self._tag("assumed_camera"),
+                self._say(
+                    f"no calibrated CameraInfo: a field of view of {self._config.assumed_hfov_deg:g} degrees is assumed, "
+                    "only root-relative positions mean anything"
+                ),
+            )
+        return self._camera
+
+    def _assumed_camera(self):
+        width, height = self._config.assumed_width_px, self._config.assumed_height_px
+        if self._camera_signature is not None and self._camera_signature[0] and self._camera_signature[1]:
+            width, height = self._camera_signature[:2]  # uncalibrated, but the image size is known
+        return Camera.from_fov(width=width, height=height, horizontal_fov_deg=self._config.assumed_hfov_deg)
+
+    def _complete(self, header):
+        """The header with a stamp and a frame: the clock's and the camera's where the input has none."""
+        stamp, frame_id = header.stamp, header.frame_id
+        if stamp_ns(stamp) == 0:
+            self.statistics.oddities["zero_stamp"] += 1
+            self._node.warn(self._tag("zero_stamp"), self._say("header.stamp is zero; using the time of arrival"))
+            stamp = self._node.get_clock().now().to_msg()
+        if not frame_id:
+            self.statistics.oddities["no_frame_id"] += 1
+            self._node.warn(
+                self._tag("no_frame_id"), self._say("header.frame_id is empty; using that of CameraInfo")
+            )
+            frame_id = self._camera_frame_id
+        if stamp is header.stamp and frame_id == header.frame_id:
+            return header
+        return type(header)(stamp=stamp, frame_id=frame_id)
+
+    def _push(self, header, people):
+        time_ns = stamp_ns(header.stamp)
+        if self._timeline.jumped_back(time_ns):
+            self.reset()
+            self.statistics.oddities["clock_jumped_back"] += 1
+            self._node.warn(self._tag("clock_jumped_back"), self._say("stamps jumped back; starting afresh"))
+        stamp_s = self._timeline.admit(time_ns, header)
+        before_s = time.perf_counter()
+        skeletons = self._stream.push(stamp_s, people.keypoints)
+        self.statistics.compute.add(time.perf_counter() - before_s)
+        return skeletons
+
+    def _publish(self, skeletons, started_s):
+        header = self._timeline.header(skeletons.stamp_s)
+        if header is None:
+            return  # a lookahead has not filled yet
+        names = self._source.names() if self._source is not None else {}
+        self._outputs.publish(skeletons, header, names)
+        now_s = time.perf_counter()
+        statistics = self.statistics
+        statistics.frames_out += 1
+        statistics.skeletons_out += len(skeletons.ids)
+        statistics.people = len(skeletons.ids)
+        statistics.output_rate.tick(now_s)
+        statistics.callback_to_publish.add(now_s - started_s)
+        age_s = self._node.get_clock().now().nanoseconds * 1e-9 - stamp_ns(header.stamp) * 1e-9
+        if abs(age_s) < BELIEVABLE_AGE_S:
+            statistics.stamp_to_publish.add(age_s)
+        else:
+            statistics.oddities["stamp_of_another_clock"] += 1
+            self._node.warn(
+                self._tag("stamp_of_another_clock"),
+                self._say(f"stamps are {age_s:.0f} s away from the node's clock; replaying a bag? set use_sim_time"),
+            )
+
+    # --- counting --------------------------------------------------------------------------------------------------
+
+    def _count_missed(self, info):
+        if info is None:
+            return
+        publisher = info.get("publisher_gid")
+        key = bytes(publisher["data"]) if publisher else None
+        self.statistics.missed += self._gaps.missed(key, info.get("publication_sequence_number"))
+
+    def _drop(self, problem):
+        self.statistics.drops[problem.cause] += 1
+        self.statistics.last_error = str(problem)
+        self._node.warn(self._tag(problem.cause), self._say(str(problem)))
+
+    def _incompatible(self, topic, event):
+        self.statistics.oddities["incompatible_qos"] += 1
+        self._node.warn(
+            self._tag("incompatible_qos"),
+            self._say(
+                f"a publisher on {topic} offers a QoS that does not fit ({event.last_policy_kind}); no messages will "
+                "come from it: change its QoS, or the qos_overrides parameters of this node"
+            ),
+        )
+
+    # --- small things ----------------------------------------------------------------------------------------------
+
+    def _new_stream(self):
+        return self._lifter.stream(camera=self._camera or self._placeholder_camera(), **to_dict(self._stream_config))
+
+    def _placeholder_camera(self):
+        """Stands in until the first frame, which is not lifted before a camera is known."""
+        return Camera.from_fov(width=self._config.assumed_width_px, height=self._config.assumed_height_px)
+
+    def _keypoint_topic(self):
+        topic = DEFAULT_TOPICS[self._config.input]
+        if not self.name:
+            return topic
+        return f"~/{self.name}/keypoints" if topic.startswith("~/") else f"/{self.name}{topic}"
+
+    def _info_topic(self):
+        return f"{self.name}/camera_info" if self.name else "camera_info"
+
+    def _tag(self, cause):
+        return f"{self.name}/{cause}"
+
+    def _say(self, text):
+        return f"{self.name}: {text}" if self.name else text
+
+    @property
+    def facts(self):
+        """What the diagnostics say of this camera beyond the statistics."""
+        return {
+            "publishers": self._subscriptions.publishers(),
+            "camera": "none" if self._camera is None else "assumed" if self._camera.assumed else "calibrated",
+            "joint_set": self._stream_config.joint_set,
+        } | {f"stream.{cause}": count for cause, count in sorted(self._stream.counters.items())}

@@ -1,0 +1,192 @@
+"""The lifecycle node: 2D keypoints in, 3D skeletons out.
+
+configure loads the weights and warms up, activate subscribes, deactivate stops listening, cleanup frees everything.
+"""
+
+import gc
+import sys
+import time
+
+from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock, ClockType
+from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+
+from dp3d_core.config import StreamConfig
+from dp3d_ros import parameters
+from dp3d_ros.conversions import diagnostics
+from dp3d_ros.parameters import NodeConfig
+from dp3d_ros.spin import run
+from dp3d_ros.statistics import Throttle
+
+DIAGNOSTICS_PERIOD_S = 1.0
+
+
+class LifterNode(LifecycleNode):
+    """Holds parameters, lifecycle and diagnostics; each camera's work is in its `CameraChannel`."""
+
+    def __init__(self, **options):
+        super().__init__("lifter", **options)
+        parameters.declare(self, NodeConfig, StreamConfig)
+        for name in parameters.unknown_overrides(self):
+            self.get_logger().warning(f"parameter {name!r} is not known and has no effect; see `ros2 param list`")
+        self._config = parameters.read(self, NodeConfig)
+        self._stream_config = parameters.read(self, StreamConfig)
+        self._lifter = None
+        self._channels = []
+        self._active = False
+        self._last_error = ""
+        self._throttle = Throttle(self._config.warn_every_s)
+        self.add_on_set_parameters_callback(self._check_parameters)
+        self.add_post_set_parameters_callback(self._take_parameters)
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        steady = Clock(clock_type=ClockType.STEADY_TIME)  # keeps its pace whatever simulated time does
+        self._timer = self.create_timer(DIAGNOSTICS_PERIOD_S, self._publish_diagnostics, clock=steady)
+        self._autostart_timer = self.create_timer(0.0, self._autostart, clock=steady)
+
+    # --- lifecycle -----------------------------------------------------------------------------------------------
+
+    def on_configure(self, state):
+        try:
+            self._build()
+            return super().on_configure(state)
+        except Exception as error:  # whatever it is, the node stays clean and can be configured again
+            self._release()
+            self._last_error = f"configure: {error if isinstance(error, (ValueError, OSError, ImportError)) else repr(error)}"
+            self.get_logger().error(self._last_error)
+            return TransitionCallbackReturn.FAILURE
+
+    def on_activate(self, state):
+        try:
+            result = super().on_activate(state)
+            for channel in self._channels:
+                channel.activate()
+        except Exception as error:
+            for channel in self._channels:
+                channel.deactivate()
+            super().on_deactivate(state)
+            self._last_error = f"activate: {error}"
+            self.get_logger().error(self._last_error)
+            return TransitionCallbackReturn.FAILURE
+        self._active = True
+        return result
+
+    def on_deactivate(self, state):
+        self._active = False
+        for channel in self._channels:
+            channel.deactivate()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state):
+        self._release()
+        return super().on_cleanup(state)
+
+    def on_shutdown(self, state):
+        self._release()
+        return super().on_shutdown(state)
+
+    def on_error(self, state):
+        self._release()
+        return super().on_error(state)
+
+    def close(self):
+        """Before the process ends."""
+        self._release()
+        self.destroy_node()
+
+    def _build(self):
+        import torch
+
+        from dp3d_core import Lifter
+        from dp3d_ros.camera_channel import CameraChannel
+
+        torch.set_num_threads(1)  # more threads only fight each other in a live node
+        self._config = parameters.read(self, NodeConfig)
+        self._stream_config = parameters.read(self, StreamConfig)
+        started_s = time.perf_counter()
+        self._lifter = Lifter.load(self._config.weights)
+        for name in self._config.cameras or ("",):
+            self._channels.append(CameraChannel(self, name, self._lifter, self._config, self._stream_config))
+        self._lifter.warm_up(self._stream_config.max_people)
+        gc.collect()
+        gc.freeze()  # what is here now stays: no need for the collector to visit it between frames
+        self._last_error = ""
+        self.get_logger().info(
+            f"weights {self._lifter.weights_name} on {self._lifter.backend_name}, ready after "
+            f"{time.perf_counter() - started_s:.1f} s"
+        )
+
+    def _release(self):
+        self._active = False
+        for channel in self._channels:
+            channel.close()
+        self._channels = []
+        self._lifter = None
+        gc.unfreeze()
+
+    def _autostart(self):
+        self.destroy_timer(self._autostart_timer)
+        if self._config.autostart and self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
+            self.trigger_activate()
+
+    # --- parameters ------------------------------------------------------------------------------------------------
+
+    def _check_parameters(self, changed):
+        changes = {item.name: item.value for item in changed}
+        reason = parameters.refusal(changes, (self._config, self._stream_config), running=self._lifter is not None)
+        return SetParametersResult(successful=not reason, reason=reason)
+
+    def _take_parameters(self, changed):
+        self._config = parameters.read(self, NodeConfig)
+        self._stream_config = parameters.read(self, StreamConfig)
+        self._throttle.every_s = self._config.warn_every_s
+        for channel in self._channels:
+            channel.configure(self._config, self._stream_config)
+
+    # --- diagnostics -----------------------------------------------------------------------------------------------
+
+    def warn(self, cause, text):
+        """A warning, at most every `warn_every_s` for each cause."""
+        if self._throttle.ready(cause, time.monotonic()):
+            self.get_logger().warning(text)
+
+    def _publish_diagnostics(self):
+        now_s = time.perf_counter()
+        message = DiagnosticArray()
+        message.header.stamp = self.get_clock().now().to_msg()
+        name = self.get_fully_qualified_name()
+        if not self._channels:
+            level = diagnostics.ERROR if self._last_error else diagnostics.OK
+            text = self._last_error or "unconfigured"
+            message.status.append(diagnostics.status(name, "", level, text, {"last_error": self._last_error}))
+        for channel in self._channels:
+            values = diagnostics.facts(
+                channel.statistics, now_s, **channel.facts, state="active" if self._active else "inactive",
+                backend=self._lifter.backend_name, weights=self._lifter.weights_name,
+            )  # fmt: skip
+            level, text = self._judge(channel, values)
+            title = f"{name}: {channel.name}" if channel.name else name
+            message.status.append(diagnostics.status(title, values["camera"], level, text, values))
+        self._diagnostics.publish(message)
+
+    def _judge(self, channel, values):
+        new_drops = values["dropped"] + values["missed"] - channel.drops_told
+        channel.drops_told += new_drops
+        if not self._active:
+            return diagnostics.OK, "inactive"
+        if new_drops:
+            return diagnostics.WARN, f"{new_drops} messages dropped in the last second: {values['last_error'] or 'late'}"
+        if not values["input_hz"]:
+            return diagnostics.WARN, "no keypoints are coming in"
+        if values["camera"] == "assumed":
+            return diagnostics.WARN, "the camera is assumed: positions are root-relative only"
+        return diagnostics.OK, f"{values['people']} people at {values['output_hz']:.1f} Hz"
+
+
+def main(args=None):
+    """Entry point of the `lifter` executable."""
+    sys.exit(run(LifterNode, args))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+"""Where keypoints come from: one class per message type, all alike to the rest of the node.
+
+A source subscribes and calls `deliver(header, read_people, info)`, where read_people(keypoint_count, camera) gives the
+`People` of that frame or raises BadMessage. Optional message packages are imported only by the source that needs them.
+"""
+
+from functools import partial
+
+from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+
+from dp3d_ros.conversions.hri import SkeletonFrames, people_from_skeletons
+from dp3d_ros.conversions.ids import IdTable
+from dp3d_ros.conversions.pointcloud2 import people_from_cloud
+from dp3d_ros.conversions.yolo import people_from_detections
+
+
+def newest_wins():
+    """Best effort, depth 1: a node that falls behind drops frames instead of lagging."""
+    return QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+
+
+def import_message(package, name, parameter):
+    """A class of an optional message package; ImportError names the package to install."""
+    from importlib import import_module
+
+    try:
+        return getattr(import_module(f"{package}.msg"), name)
+    except ImportError as error:
+        raise ImportError(
+            f"{parameter}: needs {package}/{name}, which is not installed; install ros-$ROS_DISTRO-"
+            f"{package.replace('_', '-')} or build the package that defines it"
+        ) from error
+
+
+class Subscriptions:
+    """Subscriptions of one source, made and ended together; incompatible publishers are reported, not just ignored."""
+
+    def __init__(self, node, on_incompatible):
+        self._node = node
+        self._on_incompatible = on_incompatible
+        self._alive = {}
+
+    def add(self, message_class, topic, callback, qos=None, overridable=True):
+        """Subscribe; `qos_overrides` parameters of the topic apply."""
+        events = SubscriptionEventCallbacks(incompatible_qos=partial(self._on_incompatible, topic))
+        options = QoSOverridingOptions.with_default_policies() if overridable else None
+        self._alive[topic] = self._node.create_subscription(
+            message_class, topic, callback, qos or newest_wins(), event_callbacks=events,
+            qos_overriding_options=options,
+        )  # fmt: skip
+
+    def remove(self, topic):
+        self._node.destroy_subscription(self._alive.pop(topic))
+
+    def close(self):
+        for topic in list(self._alive):
+            self.remove(topic)
+
+    def publishers(self):
+        """How many publishers there are on all topics."""
+        return sum(self._node.count_publishers(item.topic_name) for item in self._alive.values())
+
+
+class CloudSource:
+    """sensor_msgs/PointCloud2 keypoints."""
+
+    joint_set = None
+
+    def __init__(self, subscriptions, topic, deliver):
+        from sensor_msgs.msg import PointCloud2
+
+        self.names = dict
+        self._deliver = deliver
+        subscriptions.add(PointCloud2, topic, self._receive)
+
+    def _receive(self, message, info):
+        self._deliver(message.header, lambda count, camera: people_from_cloud(message, count), info)
+
+
+class YoloSource:
+    """yolo_msgs/DetectionArray of yolo_ros."""
+
+    joint_set = "coco17"
+
+    def __init__(self, subscriptions, topic, deliver):
+        self._ids = IdTable()
+        self.names = self._ids.names
+        self._deliver = deliver
+        subscriptions.add(import_message("yolo_msgs", "DetectionArray", "input: yolo"), topic, self._receive)
+
+    def _receive(self, message, info):
+        self._deliver(message.header, lambda count, camera: people_from_detections(message, self._ids), info)
+
+
+class HriSource:
+    """hri_msgs/Skeleton2D of each body that /humans/bodies/tracked names (ROS4HRI)."""
+
+    joint_set = "hri18"
+
+    def __init__(self, subscriptions, topic, deliver):
+        self._ids = IdTable()
+        self.names = self._ids.names
+        self._deliver = deliver
+        self._subscriptions = subscriptions
+        self._skeleton_class = import_message("hri_msgs", "Skeleton2D", "input: hri")
+        self._frames = SkeletonFrames(self._ids)
+        self._topics = {}
+        self._root = topic.rsplit("/", 1)[0]
+        subscriptions.add(import_message("hri_msgs", "IdsList", "input: hri"), topic, self._track)
+
+    def _track(self, message):
+        bodies = set(message.ids)
+        self._frames.track(bodies)
+        for body in set(self._topics) - bodies:
+            self._subscriptions.remove(self._topics.pop(body))
+        for body in bodies - set(self._topics):
+            if not body.replace("_", "").isalnum():
+                continue  # no valid topic name
+            self._topics[body] = f"{self._root}/{body}/skeleton2d"
+            self._subscriptions.add(
+                self._skeleton_class, self._topics[body], partial(self._receive, body), overridable=False
+            )
+        if not bodies:
+            self._send(self._frames.nobody(message.header))
+
+    def _receive(self, body, message):
+        self._send(self._frames.add(body, message))
+
+    def _send(self, frames):
+        for header, bodies in frames:
+            self._deliver(
+                header, lambda count, camera, bodies=bodies: people_from_skeletons(bodies, self._ids, camera), None
+            )
+
+
+SOURCES = {"pointcloud2": CloudSource, "yolo": YoloSource, "hri": HriSource}
+DEFAULT_TOPICS = {"pointcloud2": "~/keypoints", "yolo": "/yolo/tracking", "hri": "/humans/bodies/tracked"}

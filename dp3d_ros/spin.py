@@ -1,0 +1,59 @@
+"""How every node of dp3d starts, spins and ends: one error line instead of a traceback, exit code 0 on SIGINT."""
+
+import sys
+import time
+
+
+def run(make_node, args=None, work=None):
+    """Run the node from `make_node()` until it is interrupted; returns the exit code.
+
+    work(node, spin_once) does a job that ends by itself and returns the exit code; spin_once(timeout_s) serves the
+    node's callbacks for up to that long. A node's `close()`, if it has one, is called at the end in any case.
+    """
+    try:
+        import rclpy
+        from rclpy.exceptions import ParameterException
+        from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+
+        rclpy.init(args=args)
+    except KeyboardInterrupt:
+        return 0
+    except ImportError as error:
+        print(f"dp3d_ros needs ROS 2: {error}; source your ROS setup, or install the extra [ros]", file=sys.stderr)
+        return 1
+    node, code = None, 0
+    try:
+        node = make_node()
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        if work is None:
+            executor.spin()
+        else:
+            code = work(node, lambda timeout_s: _spin_for(executor, timeout_s))
+    except (KeyboardInterrupt, ExternalShutdownException):
+        code = 0
+    except (ParameterException, ValueError, ImportError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = 1
+    finally:
+        try:
+            if node is not None:
+                close = getattr(node, "close", node.destroy_node)
+                code = close() or code
+            rclpy.try_shutdown()
+        except KeyboardInterrupt:
+            print("interrupted while closing", file=sys.stderr)
+    return code
+
+
+def _spin_for(executor, timeout_s):
+    """Serve callbacks until `timeout_s` has passed; a callback that is ready does not shorten the wait."""
+    from rclpy.executors import ExternalShutdownException
+
+    end_s = time.monotonic() + timeout_s
+    while True:
+        if not executor.context.ok():
+            raise ExternalShutdownException()
+        executor.spin_once(timeout_sec=max(0.0, end_s - time.monotonic()))
+        if time.monotonic() >= end_s:
+            return

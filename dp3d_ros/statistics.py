@@ -1,0 +1,97 @@
+"""Latencies, rates and counters of a live node. Knows nothing of ROS; time comes in as an argument."""
+
+from collections import Counter, deque
+
+import numpy as np
+
+
+class Latencies:
+    """Percentiles over the newest `size` values, in milliseconds."""
+
+    def __init__(self, size=2048):
+        self._values_ms = deque(maxlen=size)
+
+    def add(self, latency_s):
+        self._values_ms.append(latency_s * 1e3)
+
+    def percentiles(self):
+        """{"p50": ms, "p95": ms, "p99": ms}, rounded to microseconds; empty while there are no values."""
+        if not self._values_ms:
+            return {}
+        values = np.percentile(np.array(self._values_ms), (50, 95, 99))
+        return {name: round(float(value), 3) for name, value in zip(("p50", "p95", "p99"), values, strict=True)}
+
+
+class Rate:
+    """Events per second over the last `window_s` seconds."""
+
+    def __init__(self, window_s=2.0):
+        self._window_s = window_s
+        self._times_s = deque()
+
+    def tick(self, now_s):
+        self._times_s.append(now_s)
+        self._forget(now_s)
+
+    def hz(self, now_s):
+        self._forget(now_s)
+        return len(self._times_s) / self._window_s
+
+    def _forget(self, now_s):
+        while self._times_s and now_s - self._times_s[0] > self._window_s:
+            self._times_s.popleft()
+
+
+class SequenceGaps:
+    """How many messages of each publisher never arrived, from their sequence numbers (newest wins at depth 1)."""
+
+    def __init__(self):
+        self._last = {}
+
+    def missed(self, publisher, sequence):
+        """Messages lost since the previous one of this publisher; a restarted sequence counts nothing."""
+        if publisher is None or sequence is None:
+            return 0
+        last = self._last.get(publisher, sequence - 1)
+        if len(self._last) > 64:  # publishers come and go on a robot that runs for months
+            self._last.clear()
+        self._last[publisher] = sequence
+        return max(0, sequence - last - 1)
+
+
+class Throttle:
+    """Lets the same warning through at most every `every_s` seconds, one clock for each cause."""
+
+    def __init__(self, every_s):
+        self.every_s = every_s
+        self._last_s = {}
+
+    def ready(self, cause, now_s):
+        if cause in self._last_s and now_s - self._last_s[cause] < self.every_s:
+            return False
+        self._last_s[cause] = now_s
+        return True
+
+
+class Statistics:
+    """All that the diagnostics of one camera tell.
+
+    messages_in = frames_out + all drops + the frames that a lookahead still holds; `missed` messages never arrived.
+    """
+
+    def __init__(self):
+        self.drops = Counter()
+        """Whole messages that gave no frame, by cause."""
+        self.oddities = Counter()
+        """What was odd about messages that were used all the same, by cause."""
+        self.messages_in = 0
+        self.missed = 0
+        self.frames_out = 0
+        self.skeletons_out = 0
+        self.people = 0
+        self.input_rate = Rate()
+        self.output_rate = Rate()
+        self.stamp_to_publish = Latencies()
+        self.callback_to_publish = Latencies()
+        self.compute = Latencies()
+        self.last_error = ""
