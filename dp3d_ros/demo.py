@@ -39,8 +39,6 @@ def arguments(args=None):
 
 def play(options, played, frames):
     """Run the three nodes until `frames` frames have been played; the recorder's file, or NodeFailed."""
-    from tqdm import tqdm
-
     parameter_file = HERE / "config" / "lifter.yaml"
     if not parameter_file.is_file():
         raise FileNotFoundError(f"the lifter's parameter file is missing: {parameter_file}")
@@ -61,8 +59,8 @@ def play(options, played, frames):
             children[name] = start(
                 name, logs=options.out, env=env, parameters=parameters, remaps=remaps, parameter_file=file
             )
-        with tqdm(total=frames, unit="frame", desc="playing over DDS", dynamic_ncols=True) as bar:
-            bar.set_postfix_str("loading the weights")
+        with _bar(frames, "playing over DDS") as bar:
+            bar.set_postfix_str("the lifter loads its weights")
             while children["player"].process.poll() is None:
                 _follow(children, bar)
                 time.sleep(0.2)
@@ -72,6 +70,14 @@ def play(options, played, frames):
         for child in children.values():
             child.interrupt()
     return recorded
+
+
+def _bar(total, what):
+    """A progress bar that moves on a terminal, and says a line now and then in a log."""
+    from tqdm import tqdm
+
+    every_s = 0.1 if sys.stderr.isatty() else 10.0
+    return tqdm(total=total, unit="frame", desc=what, dynamic_ncols=True, mininterval=every_s, miniters=1)
 
 
 def _follow(children, bar):
@@ -100,8 +106,6 @@ def _finish(children):
 
 def demo(options):
     """Play, record, film and sum up; returns the summary."""
-    from tqdm import tqdm
-
     path = Path(options.recording)
     played = recording.load(path if path.suffix == ".npz" else recording.shipped(options.recording))
     frames = len(played.stamps_s)
@@ -119,9 +123,7 @@ def demo(options):
     lifted = load_lifted(recorded, played)
     latency_ms = facts["latency_ms"]
     note = f"{options.recording}, weights {facts['weights']} ({facts['backend']}), latency {latency_ms['p50']:.1f} ms"
-    with tqdm(
-        total=max(lifted.frames) - min(lifted.frames) + 1, unit="frame", desc="filming", dynamic_ncols=True
-    ) as bar:
+    with _bar(max(lifted.frames) - min(lifted.frames) + 1, "filming") as bar:
         scene = film(lifted, played, options.out, video=options.video, note=note, progress=bar.update)
     summary = facts | {"recording": options.recording, "frames_played": frames} | scene
     (options.out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
