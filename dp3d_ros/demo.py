@@ -1,6 +1,6 @@
 """The whole path on real input, without a robot: player, lifter and recorder as separate processes, then a film of it.
 
-Starts what launch/lifter.launch.py starts, with its parameter file, in a DDS domain of its own on this machine only.
+Starts what launch/lifter.launch.py starts, with its parameter files, in a DDS domain of its own on this machine only.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import numpy as np
 
 from dp3d_core import recording
 from dp3d_ros.demo_film import film, load_lifted
-from dp3d_ros.processes import HERE, NodeFailed, environment, start
+from dp3d_ros.processes import NodeFailed, environment, start
 
 READY_S = 90.0
 """Longest wait until the lifter listens: from a cold, slow disk torch takes its time."""
@@ -39,26 +39,21 @@ def arguments(args=None):
 
 def play(options, played, frames):
     """Run the three nodes until `frames` frames have been played; the recorder's file, or NodeFailed."""
-    parameter_file = HERE / "config" / "lifter.yaml"
-    if not parameter_file.is_file():
-        raise FileNotFoundError(f"the lifter's parameter file is missing: {parameter_file}")
     recorded = (options.out / "recorded.npz").resolve()
     # 1 to 101: where Linux's ephemeral ports cannot clash with those of DDS
     env = environment(domain_id=1 + os.getpid() % 101)
     # CameraInfo needs no remapping: player and lifter both say camera_info
     nodes = (
         ("recorder", {"output": str(recorded), "idle_stop_s": 3.0},
-         {"skeletons": "/lifter/skeletons", "markers": "/lifter/markers"}, None),
-        ("lifter", {"autostart": True, "weights": options.weights, "joint_set": played.joint_set}, {}, parameter_file),
+         {"skeletons": "/lifter/skeletons", "markers": "/lifter/markers"}),
+        ("lifter", {"autostart": True, "weights": options.weights, "joint_set": played.joint_set}, {}),
         ("player", {"recording": options.recording, "max_frames": frames, "progress": True, "settle_s": 2.0,
-                    "wait_for_subscribers_s": READY_S}, {"keypoints": "/lifter/keypoints"}, None),
+                    "wait_for_subscribers_s": READY_S}, {"keypoints": "/lifter/keypoints"}),
     )  # fmt: skip
     children = {}
     try:
-        for name, parameters, remaps, file in nodes:
-            children[name] = start(
-                name, logs=options.out, env=env, parameters=parameters, remaps=remaps, parameter_file=file
-            )
+        for name, parameters, remaps in nodes:
+            children[name] = start(name, logs=options.out, env=env, parameters=parameters, remaps=remaps)
         with _bar(frames, "playing over DDS") as bar:
             bar.set_postfix_str("the lifter loads its weights")
             while children["player"].process.poll() is None:

@@ -67,11 +67,16 @@ def environment(domain_id):
     return env
 
 
-def start(name, *, logs, env, parameters, remaps=None, parameter_file=None):
-    """Start dp3d_ros.<name>_node with the arguments that `ros2 launch` gives; its output goes to <logs>/<name>.log."""
+def start(name, *, logs, env, parameters, remaps=None):
+    """Start dp3d_ros.<name>_node with the arguments that `ros2 launch` gives; its output goes to <logs>/<name>.log.
+
+    Its parameters are those of dp3d_ros/config/<name>.yaml, then `parameters`.
+    """
+    file = HERE / "config" / f"{name}.yaml"
+    if not file.is_file():
+        raise FileNotFoundError(f"the parameter file of the {name} is missing: {file}")
     command = [sys.executable, "-m", f"dp3d_ros.{name}_node", "--ros-args", "-r", f"__node:={name}"]
-    if parameter_file is not None:
-        command += ["--params-file", str(parameter_file)]
+    command += ["--params-file", str(file)]
     for key, value in parameters.items():
         command += ["-p", f"{key}:={json.dumps(value)}"]  # JSON is YAML: text stays text
     for old, new in (remaps or {}).items():
