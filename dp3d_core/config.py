@@ -128,14 +128,14 @@ class TrainConfig:
     weight_decay: float = option(0.02, "AdamW weight decay", low=0.0)
     clip_norm: float = option(1.0, "gradient clipping norm", low=0.0)
     ema_decay: float = option(0.999, "decay of the averaged weights that are evaluated and shipped", low=0.0, high=1.0)
-    velocity_weight: float = option(1.0, "weight of the velocity loss", low=0.0)
+    velocity_weight: float = option(4.0, "weight of the velocity loss", low=0.0)
     bone_weight: float = option(0.2, "weight of the bone-length loss", low=0.0)
     action_weight: float = option(0.05, "weight of the action cross-entropy", low=0.0)
     likelihood_weight: float = option(0.05, "weight of the heteroscedastic likelihood", low=0.0)
     hallucination_weight: float = option(0.2, "weight of the hallucinated neighbours (HPD)", low=0.0)
     unconditional: float = option(0.1, "share of sequences with all 2D dropped (the prior)", low=0.0, high=1.0)
     seed: int = option(0, "seed of weights, data and noise", low=0)
-    precision: str = option("float32", "autocast precision", choices=("float32", "bfloat16"))
+    precision: str = option("bfloat16", "autocast precision", choices=("float32", "bfloat16"))
 
     def __post_init__(self):
         validate(self)
