@@ -46,9 +46,7 @@ class Camera:
             )
         allowed = (0, 4) if self.model == "equidistant" else (0, 4, 5, 8, 12, 14)
         if len(self.distortion) not in allowed:
-            raise ValueError(
-                f"camera: {self.model} takes {allowed} distortion values, got {len(self.distortion)}"
-            )
+            raise ValueError(f"camera: {self.model} takes {allowed} distortion values, got {len(self.distortion)}")
         object.__setattr__(self, "distortion", tuple(float(value) for value in self.distortion))
 
     @classmethod
@@ -136,9 +134,7 @@ def turn_to(centre, xp):
     z = xp.stack([a / n, b / n, one / n], -1)
     m = xp.sqrt(a * a + 1)
     x = xp.stack([one / m, 0 * a, -a / m], -1)
-    y = xp.stack(
-        [z[..., 1] * x[..., 2], z[..., 2] * x[..., 0] - z[..., 0] * x[..., 2], -z[..., 1] * x[..., 0]], -1
-    )
+    y = xp.stack([z[..., 1] * x[..., 2], z[..., 2] * x[..., 0] - z[..., 0] * x[..., 2], -z[..., 1] * x[..., 0]], -1)
     return xp.stack([x, y, z], -2)
 
 
@@ -148,5 +144,3 @@ def turn_rays(rays, rotation, xp):
     turned = xp.concatenate([rays, one], -1) @ rotation.swapaxes(-1, -2)
     # A ray more than 90 degrees off the view's centre has no place on its plane: keep it finite.
     return turned[..., :2] / xp.clip(turned[..., 2:], 0.05, None)
-
-

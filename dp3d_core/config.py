@@ -67,7 +67,9 @@ class ModelConfig:
     part_prompts: bool = option(True, "fine-grained part prompts with learnable modifiers (FPP)")
     affinity: bool = option(True, "kinship affinity as token mixing and attention bias")
     log_variance: bool = option(True, "per-joint log-variance head")
-    hallucinated_frames: int = option(3, "frames predicted around each frame in training (HPD); 1 is none", low=1, high=9)
+    hallucinated_frames: int = option(
+        3, "frames predicted around each frame in training (HPD); 1 is none", low=1, high=9
+    )
     pose_scale_m: float = option(0.25, "metres per network unit of the root-relative pose", low=0.01, high=10.0)
 
     def __post_init__(self):
@@ -78,7 +80,9 @@ class ModelConfig:
                 f"{self.frame_width} / {self.heads}"
             )
         if self.joint_width % self.joint_heads:
-            raise ValueError(f"ModelConfig.joint_heads: must divide joint_width {self.joint_width}, got {self.joint_heads}")
+            raise ValueError(
+                f"ModelConfig.joint_heads: must divide joint_width {self.joint_width}, got {self.joint_heads}"
+            )
         if self.hallucinated_frames % 2 == 0:
             raise ValueError(f"ModelConfig.hallucinated_frames: expected an odd number, got {self.hallucinated_frames}")
 
@@ -103,9 +107,15 @@ class StreamConfig:
     joint_set: str = option("coco17", "joint set of the incoming keypoints")
     lookahead: int = option(0, "frames of lag traded for quality", unit="frames", choices=(0, 2, 4))
     max_people: int = option(16, "people lifted at once; further ones are dropped and counted", low=1, high=64)
-    min_confidence: float = option(0.05, "keypoints below this confidence count as missing", low=0.0, high=1.0, live=True)
-    min_joints: int = option(4, "a person with fewer visible joints in a frame counts as unseen", low=1, high=17, live=True)
-    reset_after_s: float = option(1.0, "a person unseen for longer starts afresh", unit="s", low=0.05, high=60.0, live=True)
+    min_confidence: float = option(
+        0.05, "keypoints below this confidence count as missing", low=0.0, high=1.0, live=True
+    )
+    min_joints: int = option(
+        4, "a person with fewer visible joints in a frame counts as unseen", low=1, high=17, live=True
+    )
+    reset_after_s: float = option(
+        1.0, "a person unseen for longer starts afresh", unit="s", low=0.05, high=60.0, live=True
+    )
     predict_for_s: float = option(0.3, "an unseen person is predicted for this long, then dropped", unit="s", low=0.0,
                                   high=5.0, live=True)  # fmt: skip
     person_height_m: float = option(0.0, "known standing height of the people; 0: unknown", unit="m", low=0.0, high=2.5,

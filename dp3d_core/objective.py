@@ -89,7 +89,9 @@ def step_losses(denoiser, network, batch, layout, train, generator, hallucinate=
     truth = clean[:, rows.frame]
     use_own = (uniform(half) < OWN_SHARE)[:, None, None, None]
     noisy = torch.where(
-        use_own, diffuse(own[:, rows.frame], torch.zeros_like(truth), level), diffuse(truth, noise[:, rows.frame], level)
+        use_own,
+        diffuse(own[:, rows.frame], torch.zeros_like(truth), level),
+        diffuse(truth, noise[:, rows.frame], level),
     )
     point = (uniform(half) < POINT_SHARE)[:, None, None, None] & (level >= 1)[..., None, None]
     noisy = torch.where(point, torch.zeros_like(noisy), noisy)

@@ -151,7 +151,9 @@ def run(*, model, train, motions_path, out, minutes=None, resume=False, device="
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(denoiser.parameters(), train.clip_norm)
         if not torch.isfinite(norm):
-            raise FloatingPointError(f"step {step}: gradient norm {float(norm)}; lower --learning-rate or resume earlier")
+            raise FloatingPointError(
+                f"step {step}: gradient norm {float(norm)}; lower --learning-rate or resume earlier"
+            )
         optimizer.step()
         ema.update(denoiser, step)
         head |= {"step": step + 1, "seconds": before + time.monotonic() - began}

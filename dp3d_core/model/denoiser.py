@@ -40,7 +40,7 @@ class Context(NamedTuple):
     values: Tensor
     """(B, L, G, C, D)."""
     filled: Tensor
-    """(B, C) 1 where a cached frame counts, else 0."""
+    """(B, C + N) 1 where a key counts, else 0: cached frames, then the rows of the working window."""
     pooled: Tensor
     """(B, S, H + 1) decayed sums of the action encoder."""
 
@@ -78,9 +78,7 @@ class Denoiser(nn.Module):
         per_token = 1 if self.by_joint else 17
         self.pose_head = nn.Linear(frame, per_token * 3)
         self.variance_head = nn.Linear(frame, per_token) if config.log_variance else None
-        self.hallucinate = nn.ModuleList(
-            nn.Linear(frame, per_token * 3) for _ in range(config.hallucinated_frames - 1)
-        )
+        self.hallucinate = nn.ModuleList(nn.Linear(frame, per_token * 3) for _ in range(config.hallucinated_frames - 1))
 
     @property
     def groups(self):
@@ -120,23 +118,23 @@ class Denoiser(nn.Module):
             features = self.action_encoder.features(seen[:, -1])
             pooled, pooled_state = pool_step(features, present, context.pooled, decay)
             summary, logits = self.action_encoder(pooled[:, None].expand(-1, noisy.shape[1], -1))
-        rows = noisy.shape[1]
-        cached = ((1 - context.filled) * MASKED)[:, None, None, None, :].expand(-1, 1, 1, rows, -1)
-        inside = torch.zeros(rows, rows, device=noisy.device, dtype=noisy.dtype)
-        inside[-1, :-1] = MASKED
-        bias = torch.cat([cached, inside.expand(noisy.shape[0], 1, 1, -1, -1)], -1)
+        rows, keys = noisy.shape[1], context.filled.shape[1]
+        newest = torch.zeros(rows, keys, device=noisy.device, dtype=noisy.dtype)
+        newest[-1, keys - rows : keys - 1] = MASKED
+        bias = ((1 - context.filled) * MASKED)[:, None, None, None, :] + newest
         prediction, fresh = self._rows(noisy, seen, noise_level, stamps_s, bias, summary, logits, context, None)
         keys = torch.stack([k[:, :, -1] for k, _ in fresh], 1)
         values = torch.stack([v[:, :, -1] for _, v in fresh], 1)
         return prediction, keys, values, pooled_state
 
-    def empty_context(self, batch, device=None):
-        """A `Context` with nothing in it."""
+    def empty_context(self, batch, rows=1, device=None):
+        """A `Context` with nothing in its cache, for a working window of `rows`, of which only the newest counts."""
         config = self.config
         cache = (batch, config.frame_layers, self.groups, config.window_frames - 1, config.frame_width)
+        filled = torch.zeros(batch, config.window_frames - 1 + rows, device=device)
+        filled[:, -1] = 1
         return Context(
-            torch.zeros(cache, device=device), torch.zeros(cache, device=device),
-            torch.zeros(batch, config.window_frames - 1, device=device),
+            torch.zeros(cache, device=device), torch.zeros(cache, device=device), filled,
             torch.zeros(batch, len(POOL_TIMES_S), POOL_WIDTH + 1, device=device),
         )  # fmt: skip
 

@@ -23,7 +23,7 @@ def pool_causal(features, stamps_s, present):
     features (B, N, H), stamps_s (B, N) ascending, present (B, N) 0/1. Returns (B, N, S * H).
     """
     ages = stamps_s[:, :, None] - stamps_s[:, None, :]
-    past = (torch.arange(ages.shape[1], device=ages.device)[:, None] >= torch.arange(ages.shape[1], device=ages.device))
+    past = torch.arange(ages.shape[1], device=ages.device)[:, None] >= torch.arange(ages.shape[1], device=ages.device)
     scales = torch.tensor(POOL_TIMES_S, device=ages.device, dtype=ages.dtype)
     # clamp before exp: masked future ages are negative and would overflow
     weights = torch.exp(-ages.clamp(min=0)[..., None] / scales) * (past[..., None] * present[:, None, :, None])

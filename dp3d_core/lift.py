@@ -1,0 +1,169 @@
+"""The facade: load weights once, lift whole sequences offline, or open live streams."""
+# T frames, K keypoints of the source, J = 17 joints, H hypotheses
+
+import numpy as np
+import torch
+
+from dp3d_core import checkpoint
+from dp3d_core.backends import make_backend
+from dp3d_core.config import StreamConfig, from_dict
+from dp3d_core.diffusion import band_mask, causal_mask
+from dp3d_core.observation import follow_all, observe
+from dp3d_core.root import HEIGHT_SIGMA, KNOWN_HEIGHT_SIGMA, Proportions, smooth, solve
+from dp3d_core.sampler import ddim, hypotheses
+from dp3d_core.skeleton import adapt
+from dp3d_core.skeleton import joint_set as find_joint_set
+from dp3d_core.streaming import Stream
+from dp3d_core.types import Lifted
+
+CHUNK_FRAMES = 512
+"""Offline sequences longer than this are lifted in overlapping pieces; the mask is quadratic in the length."""
+
+
+class Lifter:
+    """A loaded denoiser. Load with `Lifter.load`; one may serve many streams."""
+
+    def __init__(self, loaded, *, weights_name="", backend="auto"):
+        self.weights_name = weights_name
+        self.actions, self.temperature = loaded.actions, loaded.temperature
+        self.provenance = loaded.provenance
+        self.denoiser = loaded.denoiser
+        self._backend = make_backend(backend, loaded.denoiser)
+
+    @classmethod
+    def load(cls, weights="small", *, backend="auto", device="cpu"):
+        """Weights by shipped name or path; ValueError says in one sentence what is wrong with them."""
+        loaded = checkpoint.load(weights)
+        loaded.denoiser.to(device)
+        return cls(loaded, weights_name=str(weights), backend=backend)
+
+    @property
+    def backend_name(self):
+        """What runs the rolling step."""
+        return self._backend.name
+
+    @property
+    def config(self):
+        """The network's `ModelConfig`."""
+        return self.denoiser.config
+
+    def stream(self, *, camera, **options):
+        """A live `Stream`; options are the fields of `StreamConfig`, unknown ones raise ValueError."""
+        return Stream(
+            backend=self._backend, model=self.config, groups=self.denoiser.groups, actions=self.actions,
+            temperature=self.temperature, camera=camera, config=from_dict(StreamConfig, options),
+        )  # fmt: skip
+
+    def warm_up(self, people=1, lookahead=0):
+        """Run the step a few times, so that the first frame of a stream is as fast as the others."""
+        from dp3d_core.camera import Camera
+
+        camera = Camera.from_fov(width=640, height=480)
+        stream = self.stream(camera=camera, joint_set="h36m17", lookahead=lookahead, max_people=max(people, 1))
+        points = np.random.default_rng(0).uniform(100, 300, (17, 2)).astype(np.float32)
+        for frame in range(3):
+            stream.push(frame / 30, {person: (points, np.ones(17)) for person in range(people)})
+
+    def lift(
+        self, keypoints_px, confidence, stamps_s, *, camera, joint_set="coco17", person_height_m=0.0, steps=1,
+        samples=1, seed=0, causal=False, min_confidence=0.05, action_probability=None,
+    ):  # fmt: skip
+        """Lift one person's whole sequence, looking both ways in time (or back only, with `causal`).
+
+        keypoints_px (T, K, 2), confidence (T, K) with 0 = missing, stamps_s (T,) ascending seconds. One step and one
+        sample give the point estimate; with samples > 1 the mean of that many hypotheses (`sample` returns them all).
+        action_probability (A,) is an oracle for evaluation. Returns `Lifted`.
+        """
+        keypoints_px, confidence, stamps_s = _check(keypoints_px, confidence, stamps_s, joint_set)
+        pixels, trust = adapt(keypoints_px, confidence, find_joint_set(joint_set))
+        trust[trust < min_confidence] = 0
+        if not (trust > 0).any():
+            raise ValueError("confidence: expected at least one visible joint in the sequence, got none")
+        rays = camera.rays(pixels)[None]
+        relative_s = (stamps_s - stamps_s[0])[None]
+        state = follow_all(rays, trust[None], relative_s.astype(np.float32), np)
+        seen, rotation, turned = observe(rays, trust[None], state, np)
+        pose, log_variance, probability = self._denoise(
+            seen.astype(np.float32), relative_s, steps, samples, seed, causal, action_probability
+        )
+        scale = self.config.pose_scale_m
+        pose_m = pose.mean(0) * scale
+        # several hypotheses disagree where 2D says little: their spread is part of the uncertainty
+        sigma_m = np.sqrt(np.exp(log_variance) * (scale * self.temperature) ** 2 + (pose * scale).var(0).mean(-1))
+        sigma_m[:, 0] = 0
+        bones = Proportions(1)
+        for frame in range(len(pose_m)):
+            bones.update(slice(0, 1), pose_m[frame : frame + 1], sigma_m[frame : frame + 1], np.full(1, 1 / 30, "f"))
+        bones.length_m = np.repeat(bones.length_m, len(pose_m), 0)
+        pose_m = bones.apply(slice(None), pose_m, person_height_m)
+        root, variance, solved = solve(pose_m, turned[0], trust, sigma_m)
+        root_cam_m = np.einsum("tij,ti->tj", rotation[0], root)
+        root_cam_m, relative_sigma = smooth(root_cam_m, variance, solved, stamps_s)
+        height_sigma = KNOWN_HEIGHT_SIGMA if person_height_m > 0 else HEIGHT_SIGMA
+        depth = np.linalg.norm(root_cam_m, axis=1)
+        joints_cam_m = np.einsum("tij,tki->tkj", rotation[0], pose_m) + root_cam_m[:, None]
+        return Lifted(
+            stamps_s=stamps_s, joints_cam_m=joints_cam_m.astype(np.float32), sigma_m=sigma_m.astype(np.float32),
+            root_sigma_m=(depth * np.hypot(relative_sigma, height_sigma)).astype(np.float32),
+            action_probability=probability, metric=not camera.assumed,
+        )  # fmt: skip
+
+    @torch.inference_mode()
+    def _denoise(self, seen, relative_s, steps, samples, seed, causal, action_probability):
+        """Clean poses (H, T, 17, 3), log variance (T, 17) and action probabilities (T, A), chunk by chunk."""
+        frames, overlap = seen.shape[1], self.config.window_frames
+        device = next(self.denoiser.parameters()).device
+        generator = torch.Generator().manual_seed(seed)
+        poses, variances, actions, start = [], [], [], 0
+        oracle = None
+        if action_probability is not None:
+            oracle = torch.as_tensor(action_probability, dtype=torch.float32, device=device)[None]
+        while True:
+            first = max(0, start - overlap)
+            # every piece looks one window beyond what it keeps, so that the seams have context on both sides
+            stop = min(frames, start + CHUNK_FRAMES)
+            last = frames if frames - stop <= overlap else min(frames, stop + overlap)
+            stop = frames if last == frames else stop
+            piece = torch.from_numpy(seen[:, first:last]).to(device)
+            stamps = torch.from_numpy(relative_s[:, first:last] - relative_s[:, first : first + 1]).float().to(device)
+            length = last - first
+            make = causal_mask if causal else band_mask
+            mask = make(length, self.config.window_frames, device)[None]
+            pool = None if causal else torch.full((length,), length - 1, device=device)
+            answers = {}
+
+            def denoise(noisy, level, piece=piece, stamps=stamps, mask=mask, pool=pool, answers=answers):
+                answers["last"] = self.denoiser(noisy, piece, level, stamps, mask, pool, oracle)
+                return answers["last"].clean
+
+            shape = (1, length, 17, 3)
+            if samples == 1:
+                sampled = ddim(denoise, torch.zeros(shape, device=device), steps)[None]
+            else:
+                sampled = hypotheses(denoise, shape, samples, steps, generator)
+            keep = slice(start - first, stop - first)
+            poses.append(sampled[:, 0, keep].cpu().numpy())
+            variances.append(answers["last"].log_variance[0, keep].cpu().numpy())
+            actions.append(torch.softmax(answers["last"].action_logits[0, keep], -1).cpu().numpy())
+            if stop == frames:
+                return np.concatenate(poses, 1), np.concatenate(variances), np.concatenate(actions)
+            start = stop
+
+
+def _check(keypoints_px, confidence, stamps_s, name):
+    size = len(find_joint_set(name).keypoints)
+    keypoints_px, confidence = np.asarray(keypoints_px, np.float32), np.array(confidence, np.float32)
+    stamps_s = np.asarray(stamps_s, np.float64)
+    if keypoints_px.ndim != 3 or keypoints_px.shape[1:] != (size, 2):
+        hint = "; pass confidence separately" if keypoints_px.shape[-1:] == (3,) else ""
+        raise ValueError(f"keypoints_px: expected (T, {size}, 2) pixels, got {keypoints_px.shape}{hint}")
+    frames = len(keypoints_px)
+    if confidence.shape != (frames, size):
+        raise ValueError(f"confidence: expected ({frames}, {size}), got {confidence.shape}")
+    if stamps_s.shape != (frames,) or not np.isfinite(stamps_s).all() or (np.diff(stamps_s) <= 0).any():
+        raise ValueError(f"stamps_s: expected ({frames},) finite ascending seconds, got {stamps_s.shape}")
+    if frames == 0:
+        raise ValueError("keypoints_px: expected at least one frame, got none")
+    usable = np.isfinite(confidence) & np.isfinite(keypoints_px).all(-1)
+    confidence = np.clip(np.where(usable, confidence, 0), 0, 1)
+    return np.where((confidence > 0)[..., None], keypoints_px, 0), confidence, stamps_s

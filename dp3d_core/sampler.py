@@ -1,0 +1,54 @@
+"""Samplers: free functions over any denoiser `clean = denoise(noisy, noise_level)`. Know no network and no camera."""
+# B batch, H hypotheses, T frames, J = 17 joints
+
+import numpy as np
+import torch
+
+
+def ddim(denoise, noise, steps):
+    """Deterministic few-step sampling of whole windows (DDIM, Song et al. 2021, eq. 12, for y = (1 - s) x0 + s e).
+
+    noise (B, T, J, 3): standard normal for a sample, zeros for a point estimate. `denoise(noisy, level (B, T))`
+    returns the clean estimate. One step is the estimate at all noise.
+    """
+    if steps < 1:
+        raise ValueError(f"steps: expected at least 1, got {steps}")
+    levels = torch.linspace(1.0, 0.0, steps + 1).tolist()
+    noisy = noise
+    for level, following in zip(levels[:-1], levels[1:], strict=True):
+        clean = denoise(noisy, noise.new_full(noise.shape[:2], level))
+        implied = (noisy - (1 - level) * clean) / level
+        noisy = (1 - following) * clean + following * implied
+    return noisy
+
+
+def hypotheses(denoise, shape, count, steps, generator):
+    """`count` samples (H, B, T, J, 3): one noise a sequence and joint, held over its frames, so samples are smooth.
+
+    Independent noise in each frame would be independent guesses in each frame: jitter, not hypotheses.
+    """
+    batch, frames, joints, channels = shape
+    noise = torch.randn((count, batch, 1, joints, channels), generator=generator).expand(-1, -1, frames, -1, -1)
+    return torch.stack([ddim(denoise, sample, steps) for sample in noise])
+
+
+def aggregate_mean(hypotheses_m):
+    """(H, ..., J, 3) to their mean (..., J, 3)."""
+    return hypotheses_m.mean(0)
+
+
+def aggregate_jpma(hypotheses_cam_m, rays, confidence, softness=0.0):
+    """Joint-wise projection-based aggregation (D3DP): for each joint the hypothesis that reprojects best.
+
+    hypotheses_cam_m (H, T, J, 3) in the camera frame with their *estimated* roots; rays (T, J, 2); confidence (T, J).
+    softness > 0 (in rays) blends by exp(-error / softness) instead. Joints that are not seen take the mean.
+    """
+    projected = hypotheses_cam_m[..., :2] / np.maximum(hypotheses_cam_m[..., 2:], 0.05)
+    error = np.linalg.norm(projected - rays, axis=-1)
+    if softness > 0:
+        weight = np.exp(-(error - error.min(0)) / softness)
+    else:
+        weight = (error == error.min(0)).astype(float)
+    weight = np.where(confidence > 0, weight, 1.0)
+    weight = weight / weight.sum(0)
+    return (weight[..., None] * hypotheses_cam_m).sum(0)
