@@ -3,7 +3,7 @@
 from importlib import import_module
 
 __version__ = "0.1.0"
-__all__ = ["Camera", "Lifter", "Lifted", "Skeletons", "StreamConfig"]
+__all__ = ["Camera", "Lifted", "Lifter", "Skeletons", "StreamConfig"]
 
 _HOME = {"Camera": "camera", "Lifter": "lift", "Lifted": "types", "Skeletons": "types", "StreamConfig": "config"}
 

@@ -1,6 +1,7 @@
 """Every default of dp3d, once: frozen dataclasses from which checkpoints, the command line and ROS parameters are made.
 
-Knows no torch and no ROS. Field metadata: `help` (one sentence), `unit`, `low`, `high`, `choices`, `live` (may change while running).
+Knows no torch and no ROS. Field metadata: `help` (one sentence), `unit`, `low`, `high`, `choices`, and `live` (may
+change while running).
 """
 
 from dataclasses import MISSING, asdict, dataclass, field, fields
@@ -28,10 +29,10 @@ def validate(config):
         if meta.get("choices") is not None and value not in meta["choices"]:
             raise ValueError(f"{name}.{item.name}: expected one of {list(meta['choices'])}, got {value!r}")
         low, high = meta.get("low"), meta.get("high")
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            # `not (>=)` also refuses NaN
-            if (low is not None and not value >= low) or (high is not None and not value <= high):
-                raise ValueError(f"{name}.{item.name}: expected {low} to {high}, got {value!r}")
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        # `not (>=)` also refuses NaN
+        if number and ((low is not None and not value >= low) or (high is not None and not value <= high)):
+            raise ValueError(f"{name}.{item.name}: expected {low} to {high}, got {value!r}")
 
 
 def from_dict(cls, values):

@@ -117,7 +117,7 @@ def losses(prediction, clean, noise_level, pose_scale_m, *, label=None, pairs=No
         out["action"] = torch.nn.functional.cross_entropy(logits, label, ignore_index=-1)
     if prediction.neighbours is not None and neighbours is not None:
         known = ~torch.isnan(neighbours[..., 0, 0])
-        offsets, weights = hallucination_weights(prediction.neighbours.shape[2] + 1)
+        _, weights = hallucination_weights(prediction.neighbours.shape[2] + 1)
         weight = known * torch.tensor(weights, device=known.device)
         miss = (prediction.neighbours.float() - torch.nan_to_num(neighbours)).abs().mean((-1, -2))
         out["hallucination"] = (miss * weight).sum() / weight.sum().clamp(min=1) * pose_scale_m

@@ -110,7 +110,7 @@ class RootFilter:
         covariance[fresh, :, 0, 0] = variance[fresh]
         covariance[fresh, :, 1, 1] = ((1.5 / depth[fresh]) ** 2)[:, None]
         old = (solved & started)[:, None]
-        gain_total = old / (covariance[..., 0, 0] + variance)
+        gain_total = old / (covariance[..., 0, 0] + variance + 1e-12)
         position, speed = covariance[..., 0, 0] * gain_total, covariance[..., 0, 1] * gain_total
         innovation = measured - mean[..., 0]
         mean[..., 0] += position * innovation

@@ -1,6 +1,8 @@
 """Samplers: free functions over any denoiser `clean = denoise(noisy, noise_level)`. Know no network and no camera."""
 # B batch, H hypotheses, T frames, J = 17 joints
 
+from itertools import pairwise
+
 import numpy as np
 import torch
 
@@ -15,7 +17,7 @@ def ddim(denoise, noise, steps):
         raise ValueError(f"steps: expected at least 1, got {steps}")
     levels = torch.linspace(1.0, 0.0, steps + 1).tolist()
     noisy = noise
-    for level, following in zip(levels[:-1], levels[1:], strict=True):
+    for level, following in pairwise(levels):
         clean = denoise(noisy, noise.new_full(noise.shape[:2], level))
         implied = (noisy - (1 - level) * clean) / level
         noisy = (1 - following) * clean + following * implied

@@ -29,7 +29,7 @@ HALLUCINATE_FROM = 0.25
 
 
 class Ema:
-    """Exponential moving average of a module's parameters; warm-started so that early averages are not stuck at init."""
+    """Exponential moving average of a module's parameters, warm-started so that it does not stick at the init."""
 
     def __init__(self, module, decay):
         self.decay = decay

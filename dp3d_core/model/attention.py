@@ -112,7 +112,7 @@ class SpatialBlock(nn.Module):
 
 
 class Film(nn.Module):
-    """Z <- Z * (1 + psi_w(v)) + psi_b(v): prompt-driven timestep stylisation (FinePOSE, PTS); starts as the identity."""
+    """Z <- Z * (1 + psi_w(v)) + psi_b(v): prompt-driven timestep stylisation (FinePOSE, PTS), at first the identity."""
 
     def __init__(self, condition_width, width):
         super().__init__()

@@ -1,0 +1,107 @@
+"""What is evaluated, each as a function of an `EvalSequence`: the stream, the offline lift, and the baselines.
+
+Every method returns joints (T, 17, 3) metres in the camera, sigma (T, 17) or None, and answered (T,) bool.
+"""
+# T frames, J = 17 joints, A actions
+
+import numpy as np
+import torch
+
+from dp3d_core.data import noise
+from dp3d_core.data.actions import ACTIONS
+from dp3d_core.data.windows import MotionBank, sample_batch
+from dp3d_core.observation import follow_all, observe
+from dp3d_core.root import solve
+
+
+def hold(joints, sigma, answered):
+    """Fill frames without an answer with the last answer before them: a robot would still believe it.
+
+    Frames before the first answer stay unanswered, and so are not scored (they are counted by the evaluation).
+    """
+    last = np.maximum.accumulate(np.where(answered, np.arange(len(answered)), -1))
+    known = last >= 0
+    return joints[last], sigma[last], known
+
+
+def stream(lifter, sequence, *, lookahead=0, **options):
+    """Live: frame by frame through `Stream.push`; the answer of a frame is what came `lookahead` pushes later."""
+    frames = len(sequence.stamps_s)
+    joints, sigma = np.zeros((frames, 17, 3), np.float32), np.zeros((frames, 17), np.float32)
+    answered = np.zeros(frames, bool)
+    live = lifter.stream(camera=sequence.camera, joint_set="h36m17", lookahead=lookahead, **options)
+    for frame, stamp_s in enumerate(sequence.stamps_s):
+        out = live.push(float(stamp_s), {0: (sequence.keypoints_px[frame], sequence.confidence[frame])})
+        if out.ids:
+            when = frame - lookahead
+            joints[when], sigma[when], answered[when] = out.joints_cam_m[0], out.sigma_m[0], True
+    joints, sigma, known = hold(joints, sigma, answered)
+    # the last frames have not aged enough when the sequence ends: they were never asked for
+    known[frames - lookahead :] = False
+    return joints, sigma, known
+
+
+def offline(lifter, sequence, **options):
+    """Whole sequence, both ways in time (or as `Lifter.lift` is told)."""
+    if "oracle_label" in options:
+        label = np.zeros(len(ACTIONS), np.float32)
+        if options.pop("oracle_label") and sequence.action in ACTIONS:
+            label[ACTIONS.index(sequence.action)] = 1
+            options["action_probability"] = label
+    lifted = lifter.lift(
+        sequence.keypoints_px, sequence.confidence, sequence.stamps_s, camera=sequence.camera, joint_set="h36m17",
+        **options,
+    )  # fmt: skip
+    return lifted.joints_cam_m, lifted.sigma_m, np.ones(len(sequence.stamps_s), bool)
+
+
+@torch.inference_mode()
+def per_frame(lifter, sequence):
+    """The same network with no past: every frame lifted and placed alone, nothing smoothed, no bone lengths kept."""
+    seen, rotation, turned = _observe(sequence)
+    batch = torch.from_numpy(seen[0].astype(np.float32))[:, None]
+    one = torch.ones(len(batch), 1)
+    mask = torch.ones(1, 1, 1, dtype=torch.bool)
+    prediction = lifter.denoiser(torch.zeros(len(batch), 1, 17, 3), batch, one, 0 * one, mask)
+    pose_m = prediction.clean[:, 0].numpy() * lifter.config.pose_scale_m
+    sigma_m = torch.exp(0.5 * prediction.log_variance[:, 0]).numpy() * lifter.config.pose_scale_m * lifter.temperature
+    return _put(pose_m, sigma_m, rotation, turned, sequence)
+
+
+def mean_pose(pose_m):
+    """The baseline that always answers `pose_m` (17, 3), placed by its rays."""
+
+    def method(sequence):
+        _, rotation, turned = _observe(sequence)
+        frames = len(sequence.stamps_s)
+        constant = np.broadcast_to(pose_m, (frames, 17, 3)).astype(np.float32)
+        return _put(constant, np.full((frames, 17), 0.2, np.float32), rotation, turned, sequence)
+
+    return method
+
+
+def training_mean(motions, seed=0):
+    """Mean root-relative pose (17, 3) of training sequences in their virtual cameras, seen exactly."""
+    bank, generator = MotionBank(motions), torch.Generator().manual_seed(seed)
+    batches = [
+        sample_batch(bank, 64, 16, generator=generator, detector=noise.DetectorNoise.none(), reach=0) for _ in range(16)
+    ]
+    return torch.cat([batch.pose_m.flatten(0, 1) for batch in batches]).mean(0).numpy()
+
+
+def _observe(sequence):
+    rays = sequence.camera.rays(sequence.keypoints_px)[None]
+    confidence = sequence.confidence[None].astype(np.float32)
+    relative_s = (sequence.stamps_s - sequence.stamps_s[0])[None].astype(np.float32)
+    seen, rotation, turned = observe(rays, confidence, follow_all(rays, confidence, relative_s, np), np)
+    return seen, rotation[0], turned[0]
+
+
+def _put(pose_m, sigma_m, rotation, turned, sequence):
+    """Per-frame placement; a frame whose root cannot be solved holds the last one that could."""
+    root, _, solved = solve(pose_m, turned, sequence.confidence, sigma_m)
+    root_cam_m = np.einsum("tij,ti->tj", rotation, root)
+    joints = np.einsum("tij,tki->tkj", rotation, pose_m) + root_cam_m[:, None]
+    sigma_m = sigma_m.copy()
+    sigma_m[:, 0] = 0
+    return hold(joints, sigma_m, solved)
