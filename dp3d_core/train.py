@@ -132,9 +132,9 @@ def run(*, model, train, motions_path, out, minutes=None, resume=False, device="
     writer, bar = _reporters(out, rank, head["step"], train.steps)
     log = open(out / "log.jsonl", "a") if rank == 0 else None  # noqa: SIM115
     began, before, saved = time.monotonic(), head["seconds"], time.monotonic()
-    sums, seen_steps = {}, 0
+    sums = {}
     denoiser.train()
-    for step in range(head["step"], train.steps):
+    for taken, step in enumerate(range(head["step"], train.steps), start=1):
         seconds = before + time.monotonic() - began
         progress = step / train.steps if minutes is None else seconds / (60 * minutes)
         if progress >= 1:
@@ -159,16 +159,15 @@ def run(*, model, train, motions_path, out, minutes=None, resume=False, device="
         head |= {"step": step + 1, "seconds": before + time.monotonic() - began}
         for name, value in parts.items():
             sums.setdefault(f"{layout}/{name}", []).append(float(value))
-        seen_steps += 1
         last = step + 1 == train.steps
-        if rank == 0 and (seen_steps % log_every == 0 or last):
+        if rank == 0 and (taken % log_every == 0 or last):
             row = {"step": step + 1, "minutes": round(head["seconds"] / 60, 2), "lr": optimizer.param_groups[0]["lr"]}
             row |= {name: round(sum(values) / len(values), 5) for name, values in sums.items()}
             sums = {}
             log.write(json.dumps(row) + "\n")
             log.flush()
             _report(writer, bar, row, step + 1)
-        if rank == 0 and (seen_steps % (20 * log_every) == 0 or last):
+        if rank == 0 and (taken % (20 * log_every) == 0 or last):
             error = dev_error_mm(denoiser, ema.values, dev)
             log.write(json.dumps({"step": step + 1, "minutes": head["seconds"] / 60, "dev_mpjpe_mm": error}) + "\n")
             log.flush()
