@@ -1,1 +1,1 @@
-"""The ROS 2 side of dp3d: convert, push, publish. Knows dp3d_core's public names and messages; no mathematics of poses."""
+"""The ROS 2 side of dp3d: convert, push, publish. Knows dp3d_core's public names and messages, not poses."""

@@ -1,4 +1,7 @@
-"""One camera of the lifter node: keypoints and CameraInfo in, skeletons out. A callback reads: convert, push, publish."""
+"""One camera of the lifter node: keypoints and CameraInfo in, skeletons out.
+
+A callback reads: convert, push, publish.
+"""
 
 import time
 from dataclasses import replace
@@ -25,6 +28,7 @@ class CameraChannel:
 
     def __init__(self, node, name, lifter, config, stream_config):
         source = SOURCES[config.input]
+        source.messages()  # what is missing shall be missed now, not when activated
         if source.joint_set is not None:
             stream_config = replace(stream_config, joint_set=source.joint_set)
         self.name = name
@@ -74,14 +78,13 @@ class CameraChannel:
         self._gaps = SequenceGaps()
 
     def configure(self, config, stream_config):
-        """Take over changed `live` parameters; people are kept unless the stream has to be made anew."""
+        """Take over changed `live` parameters; people are kept."""
         self._config = config
         self._outputs.config = config
-        stream_config = replace(stream_config, joint_set=self._stream_config.joint_set)
-        if stream_config != self._stream_config:
-            self._stream_config = stream_config
-            self._stream = self._new_stream()
-            self._timeline.restart()
+        old, new = to_dict(self._stream_config), to_dict(stream_config)
+        changed = {name: value for name, value in new.items() if value != old[name] and name != "joint_set"}
+        self._stream.configure(**changed)
+        self._stream_config = replace(self._stream_config, **changed)
 
     # --- callbacks -----------------------------------------------------------------------------------------------
 
@@ -137,8 +140,8 @@ class CameraChannel:
             self._node.warn(
                 self._tag("assumed_camera"),
                 self._say(
-                    f"no calibrated CameraInfo: a field of view of {self._config.assumed_hfov_deg:g} degrees is assumed, "
-                    "only root-relative positions mean anything"
+                    f"no calibrated CameraInfo: a field of view of {self._config.assumed_hfov_deg:g} degrees is "
+                    "assumed, only root-relative positions mean anything"
                 ),
             )
         return self._camera
@@ -158,9 +161,7 @@ class CameraChannel:
             stamp = self._node.get_clock().now().to_msg()
         if not frame_id:
             self.statistics.oddities["no_frame_id"] += 1
-            self._node.warn(
-                self._tag("no_frame_id"), self._say("header.frame_id is empty; using that of CameraInfo")
-            )
+            self._node.warn(self._tag("no_frame_id"), self._say("header.frame_id is empty; using that of CameraInfo"))
             frame_id = self._camera_frame_id
         if stamp is header.stamp and frame_id == header.frame_id:
             return header
@@ -179,7 +180,7 @@ class CameraChannel:
         return skeletons
 
     def _publish(self, skeletons, started_s):
-        header = self._timeline.header(skeletons.stamp_s)
+        header = self._timeline.header(skeletons.stamp_s) if skeletons.ids else self._timeline.oldest()
         if header is None:
             return  # a lookahead has not filled yet
         names = self._source.names() if self._source is not None else {}

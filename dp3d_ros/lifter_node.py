@@ -36,6 +36,7 @@ class LifterNode(LifecycleNode):
         self._channels = []
         self._active = False
         self._last_error = ""
+        self._backend_name = ""
         self._throttle = Throttle(self._config.warn_every_s)
         self.add_on_set_parameters_callback(self._check_parameters)
         self.add_post_set_parameters_callback(self._take_parameters)
@@ -52,7 +53,8 @@ class LifterNode(LifecycleNode):
             return super().on_configure(state)
         except Exception as error:  # whatever it is, the node stays clean and can be configured again
             self._release()
-            self._last_error = f"configure: {error if isinstance(error, (ValueError, OSError, ImportError)) else repr(error)}"
+            expected = isinstance(error, ValueError | OSError | ImportError)
+            self._last_error = f"configure: {error if expected else repr(error)}"
             self.get_logger().error(self._last_error)
             return TransitionCallbackReturn.FAILURE
 
@@ -104,10 +106,11 @@ class LifterNode(LifecycleNode):
         self._config = parameters.read(self, NodeConfig)
         self._stream_config = parameters.read(self, StreamConfig)
         started_s = time.perf_counter()
-        self._lifter = Lifter.load(self._config.weights)
-        for name in self._config.cameras or ("",):
+        self._lifter = Lifter.load(self._config.weights, backend=self._config.backend)
+        for name in self._config.cameras:
             self._channels.append(CameraChannel(self, name, self._lifter, self._config, self._stream_config))
-        self._lifter.warm_up(self._stream_config.max_people)
+        self._lifter.warm_up(self._stream_config.max_people, self._stream_config.lookahead)
+        self._backend_name = self._lifter.backend_name
         gc.collect()
         gc.freeze()  # what is here now stays: no need for the collector to visit it between frames
         self._last_error = ""
@@ -159,6 +162,9 @@ class LifterNode(LifecycleNode):
             level = diagnostics.ERROR if self._last_error else diagnostics.OK
             text = self._last_error or "unconfigured"
             message.status.append(diagnostics.status(name, "", level, text, {"last_error": self._last_error}))
+        if self._lifter is not None and self._lifter.backend_name != self._backend_name:
+            self.get_logger().error(f"backend {self._backend_name} failed; going on with {self._lifter.backend_name}")
+            self._backend_name = self._lifter.backend_name
         for channel in self._channels:
             values = diagnostics.facts(
                 channel.statistics, now_s, **channel.facts, state="active" if self._active else "inactive",
@@ -175,7 +181,8 @@ class LifterNode(LifecycleNode):
         if not self._active:
             return diagnostics.OK, "inactive"
         if new_drops:
-            return diagnostics.WARN, f"{new_drops} messages dropped in the last second: {values['last_error'] or 'late'}"
+            reason = values["last_error"] or "newer ones had come"
+            return diagnostics.WARN, f"{new_drops} messages dropped in the last second: {reason}"
         if not values["input_hz"]:
             return diagnostics.WARN, "no keypoints are coming in"
         if values["camera"] == "assumed":

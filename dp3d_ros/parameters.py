@@ -5,7 +5,7 @@
 
 from dataclasses import dataclass, fields, replace
 
-from dp3d_core.config import StreamConfig, option, validate
+from dp3d_core.config import option, validate
 
 INPUTS = ("pointcloud2", "yolo", "hri")
 
@@ -15,8 +15,9 @@ class NodeConfig:
     """Options of the lifter node beyond those of the stream."""
 
     weights: str = option("small", "name of shipped weights, or path of a checkpoint (safetensors)")
+    backend: str = option("auto", "what runs the network; auto takes the fastest that this machine has")
     input: str = option("pointcloud2", "message type of the incoming keypoints", choices=INPUTS)
-    cameras: tuple[str, ...] = option((), "names of several cameras in this one node; empty: one unnamed camera")
+    cameras: tuple[str, ...] = option(("",), "names of the cameras of this node; one empty name: a single camera")
     autostart: bool = option(False, "configure and activate at start without a lifecycle manager")
     assumed_hfov_deg: float = option(
         0.0, "horizontal field of view to assume while there is no calibrated CameraInfo, results then root-relative; "
@@ -41,11 +42,11 @@ class NodeConfig:
         validate(self)
         if self.assumed_hfov_deg and self.assumed_hfov_deg < 5:
             raise ValueError(f"NodeConfig.assumed_hfov_deg: expected 0 or 5 to 170, got {self.assumed_hfov_deg}")
-        for name in self.cameras:
+        for name in self.cameras if self.cameras != ("",) else ():
             if not name.isidentifier() or not name.isascii():
                 raise ValueError(f"NodeConfig.cameras: expected names of letters, digits and _, got {name!r}")
-        if len(set(self.cameras)) != len(self.cameras):
-            raise ValueError(f"NodeConfig.cameras: expected different names, got {list(self.cameras)}")
+        if not self.cameras or len(set(self.cameras)) != len(self.cameras):
+            raise ValueError(f"NodeConfig.cameras: expected one or more different names, got {list(self.cameras)}")
 
 
 def describe(item):
@@ -92,10 +93,6 @@ def declare(node, *classes):
         elif facts["type"] is int and facts["high"] is not None:
             descriptor.integer_range = [IntegerRange(from_value=facts["low"], to_value=facts["high"])]
         default = list(facts["default"]) if facts["type"] is tuple else facts["default"]
-        if facts["type"] is tuple and not default:
-            from rclpy.parameter import Parameter
-
-            default = Parameter(facts["name"], Parameter.Type.STRING_ARRAY, []).value
         node.declare_parameter(facts["name"], default, descriptor)
 
 

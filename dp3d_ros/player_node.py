@@ -89,7 +89,7 @@ class PlayerNode(Node):
         )
 
     def play(self, spin_once):
-        """Play to the end; `spin_once(timeout_s)` keeps the node's services alive meanwhile. False if no one listens."""
+        """Play to the end; `spin_once(timeout_s)` serves the node's callbacks meanwhile. False if no one listens."""
         if not self._wait_for_subscribers(spin_once):
             self.get_logger().error(
                 f"no subscriber on {self._keypoints.topic_name} after {self._config.wait_for_subscribers_s:g} s"

@@ -1,4 +1,4 @@
-"""Subscribes to what any robot would subscribe to, and writes it down: skeletons as npz, counts and latencies as JSON."""
+"""Subscribes to what any robot would, and writes it down: skeletons as npz, counts and latencies as JSON."""
 
 import json
 import sys

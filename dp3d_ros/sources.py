@@ -69,11 +69,14 @@ class CloudSource:
     joint_set = None
 
     def __init__(self, subscriptions, topic, deliver):
-        from sensor_msgs.msg import PointCloud2
-
         self.names = dict
         self._deliver = deliver
-        subscriptions.add(PointCloud2, topic, self._receive)
+        subscriptions.add(*self.messages(), topic, self._receive)
+
+    @staticmethod
+    def messages():
+        """The message classes that it needs; ImportError names the package to install. So for all sources."""
+        return (import_message("sensor_msgs", "PointCloud2", "input: pointcloud2"),)
 
     def _receive(self, message, info):
         self._deliver(message.header, lambda count, camera: people_from_cloud(message, count), info)
@@ -88,7 +91,11 @@ class YoloSource:
         self._ids = IdTable()
         self.names = self._ids.names
         self._deliver = deliver
-        subscriptions.add(import_message("yolo_msgs", "DetectionArray", "input: yolo"), topic, self._receive)
+        subscriptions.add(*self.messages(), topic, self._receive)
+
+    @staticmethod
+    def messages():
+        return (import_message("yolo_msgs", "DetectionArray", "input: yolo"),)
 
     def _receive(self, message, info):
         self._deliver(message.header, lambda count, camera: people_from_detections(message, self._ids), info)
@@ -104,11 +111,15 @@ class HriSource:
         self.names = self._ids.names
         self._deliver = deliver
         self._subscriptions = subscriptions
-        self._skeleton_class = import_message("hri_msgs", "Skeleton2D", "input: hri")
-        self._frames = SkeletonFrames(self._ids)
+        self._skeleton_class, ids_class = self.messages()
+        self._frames = SkeletonFrames()
         self._topics = {}
         self._root = topic.rsplit("/", 1)[0]
-        subscriptions.add(import_message("hri_msgs", "IdsList", "input: hri"), topic, self._track)
+        subscriptions.add(ids_class, topic, self._track)
+
+    @staticmethod
+    def messages():
+        return tuple(import_message("hri_msgs", name, "input: hri") for name in ("Skeleton2D", "IdsList"))
 
     def _track(self, message):
         bodies = set(message.ids)

@@ -36,8 +36,8 @@ class Timeline:
         elif stamp_ns < self._last_ns:
             raise BadMessage(
                 "late_stamp",
-                f"header.stamp: {(self._last_ns - stamp_ns) * 1e-9:.3f} s older than the newest frame; frames must come "
-                "in order",
+                f"header.stamp: {(self._last_ns - stamp_ns) * 1e-9:.3f} s older than the newest frame; frames "
+                "must come in order",
             )
         self._last_ns = stamp_ns
         stamp_s = (stamp_ns - self._epoch_ns) * 1e-9
@@ -49,3 +49,7 @@ class Timeline:
     def header(self, stamp_s):
         """The header of the input frame at `stamp_s`, or None where it is not known (any more)."""
         return self._headers.get(stamp_s)
+
+    def oldest(self):
+        """The header of the frame that a lookahead answers now; None while it has not filled."""
+        return next(iter(self._headers.values())) if len(self._headers) == self._remember else None

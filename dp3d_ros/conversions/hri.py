@@ -11,8 +11,7 @@ KEYPOINTS = 18
 class SkeletonFrames:
     """Gathers the bodies of one stamp into a frame: complete when all tracked bodies came, or a newer stamp begins."""
 
-    def __init__(self, ids):
-        self._ids = ids
+    def __init__(self):
         self._tracked = set()
         self._bodies = {}
         self._header = None
@@ -22,7 +21,7 @@ class SkeletonFrames:
         self._tracked = set(bodies)
 
     def add(self, body, message):
-        """Take one Skeleton2D in; returns the frames [(header, {body: message})] that are complete now, oldest first."""
+        """Take one Skeleton2D in; returns the frames [(header, {body: message})] complete now, oldest first."""
         complete = []
         if self._header is not None and stamp_ns(message.header.stamp) != stamp_ns(self._header.stamp):
             complete.append(self._take())
@@ -34,7 +33,8 @@ class SkeletonFrames:
 
     def nobody(self, header):
         """An empty frame at `header`, for a tracker that says that it follows nobody."""
-        return [self._take()] * bool(self._bodies) + [(header, {})]
+        unfinished = [self._take()] if self._bodies else []
+        return [*unfinished, (header, {})]
 
     def _take(self):
         frame = (self._header, self._bodies)
@@ -51,7 +51,8 @@ def people_from_skeletons(bodies, ids, camera):
                 "bad_skeleton", f"Skeleton2D.skeleton: expected {KEYPOINTS} points, got {len(message.skeleton)}"
             )
         points = np.array([(point.x, point.y, point.c) for point in message.skeleton], np.float32)
-        keypoints_px = points[:, :2] * np.array([camera.width, camera.height], np.float32)
+        with np.errstate(over="ignore"):
+            keypoints_px = points[:, :2] * np.array([camera.width, camera.height], np.float32)
         confidence = points[:, 2]
         good = usable(keypoints_px, confidence)
         people.oddities["unusable_point"] += int((~good & (confidence != 0)).sum())

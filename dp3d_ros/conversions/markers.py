@@ -57,9 +57,7 @@ def markers_from_skeletons(skeletons, header, *, lifetime_s=0.3, sigmas=0.0, lab
             return marker
 
         points = [Point(x=x, y=y, z=z) for x, y, z in joints_m]
-        tones = {
-            shade: ColorRGBA(r=red * shade, g=green * shade, b=blue * shade, a=alpha) for shade in set(_SHADES)
-        }
+        tones = {shade: ColorRGBA(r=red * shade, g=green * shade, b=blue * shade, a=alpha) for shade in set(_SHADES)}
         joints = make(JOINTS, Marker.SPHERE_LIST, 0.06)
         joints.points = points
         joints.colors = [tones[shade] for shade in _SHADES]

@@ -62,8 +62,8 @@ def read_points(cloud, required):
     if row_step < row_bytes or len(cloud.data) < needed:
         raise BadMessage(
             "bad_size",
-            f"PointCloud2.data: {cloud.width} x {cloud.height} points of {cloud.point_step} bytes need {needed} bytes, "
-            f"got {len(cloud.data)} (row_step {cloud.row_step})",
+            f"PointCloud2.data: {cloud.width} x {cloud.height} points of {cloud.point_step} bytes need {needed} "
+            f"bytes, got {len(cloud.data)} (row_step {cloud.row_step})",
         )
     if not count:
         return np.zeros(0, dtype)
@@ -77,7 +77,7 @@ def read_points(cloud, required):
 def people_from_cloud(cloud, keypoint_count):
     """The people of one keypoint cloud.
 
-    keypoint_count K is that of the joint set. Unusable points (NaN, Inf, absurd pixels, unknown joint or person index) count
+    keypoint_count K is that of the joint set. Unusable points (NaN, Inf, absurd pixels, unknown joint or person) count
     as missing keypoints; of two points of one joint the later wins. BadMessage where the whole cloud is unreadable.
     """
     points = read_points(cloud, ("x", "y", "score", "joint", "person"))
@@ -101,7 +101,9 @@ def people_from_cloud(cloud, keypoint_count):
     keypoints_px[member[use], joints[use]] = pixels[use]
     confidence[member[use], joints[use]] = scores[use]
     people.oddities["duplicate_point"] = int(use.sum() - (confidence > 0).sum())
-    people.keypoints = {int(person): (keypoints_px[i], confidence[i]) for i, person in enumerate(ids) if person <= MAX_PERSON}
+    people.keypoints = {
+        int(person): (keypoints_px[i], confidence[i]) for i, person in enumerate(ids) if person <= MAX_PERSON
+    }
     people.oddities = +people.oddities  # forget the zeros
     return people
 

@@ -11,7 +11,7 @@ KEYPOINTS = 17
 def people_from_detections(message, ids):
     """The tracked people of a DetectionArray; `ids` is the `IdTable` of this input.
 
-    Detections without a track id or without keypoints are left out and counted: without an id there is no one to follow.
+    Detections without track id or keypoints are left out and counted: without an id there is no one to follow.
     """
     people = People()
     for detection in message.detections:

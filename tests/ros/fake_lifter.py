@@ -24,6 +24,9 @@ class FakeStream:
     def set_camera(self, camera):
         self.camera = camera
 
+    def configure(self, **options):
+        self.options |= options
+
     def reset(self, person_id=None):
         self.held.clear()
 
@@ -63,7 +66,7 @@ class FakeLifter:
     def stream(self, *, camera, **options):
         return FakeStream(camera, **options)
 
-    def warm_up(self, people):
+    def warm_up(self, people, lookahead):
         pass
 
 

@@ -1,0 +1,178 @@
+"""The test's own end of the wires: publishes keypoints and CameraInfo, hears what a robot would hear, calls services."""
+
+import time
+
+import numpy as np
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.srv import ChangeState, GetState
+from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
+from rcl_interfaces.srv import SetParameters
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, PointCloud2
+from std_msgs.msg import Header
+from visualization_msgs.msg import MarkerArray
+
+from dp3d_core import Camera
+from dp3d_ros.conversions.camera_info import info_from_camera
+from dp3d_ros.conversions.diagnostics import values_of
+from dp3d_ros.conversions.pointcloud2 import cloud_from_people
+
+CAMERA = Camera(fx=600.0, fy=600.0, cx=320.0, cy=240.0, width=640, height=480)
+TRANSITIONS = {"configure": 1, "cleanup": 2, "activate": 3, "deactivate": 4}
+
+
+class Bench:
+    """Everything is kept in lists: skeletons, markers, diagnostics (newest last)."""
+
+    def __init__(self, domain):
+        self.context = rclpy.Context()
+        rclpy.init(context=self.context, domain_id=domain)
+        self.node = rclpy.create_node("bench", context=self.context)
+        self.executor = SingleThreadedExecutor(context=self.context)
+        self.executor.add_node(self.node)
+        self.skeletons, self.markers, self.diagnostics = [], [], {}
+        self.arrivals_ns = []
+        self._infos, self._clouds = {}, {}
+        self.listen("/lifter/")
+        self.node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 50)
+        self._clients = {}
+
+    def listen(self, home):
+        """Hear the skeletons and markers below `home`."""
+        qos = QoSProfile(depth=1000)
+        self.node.create_subscription(PointCloud2, f"{home}skeletons", self._on_skeletons, qos)
+        self.node.create_subscription(MarkerArray, f"{home}markers", self.markers.append, qos)
+
+    def _on_skeletons(self, message):
+        self.arrivals_ns.append(time.time_ns())
+        self.skeletons.append(message)
+
+    def _on_diagnostics(self, message):
+        for status in message.status:
+            self.diagnostics[status.name] = status
+
+    def close(self):
+        self.executor.shutdown()
+        self.node.destroy_node()
+        rclpy.shutdown(context=self.context)
+
+    # --- publishing --------------------------------------------------------------------------------------------------
+
+    def cloud_publisher(self, topic="/lifter/keypoints", reliable=True, depth=10):
+        key = (topic, reliable)
+        if key not in self._clouds:
+            qos = QoSProfile(
+                depth=depth, reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
+            )
+            self._clouds[key] = self.node.create_publisher(PointCloud2, topic, qos)
+        return self._clouds[key]
+
+    def publish_info(self, info=None, topic="/camera_info", camera=CAMERA):
+        if topic not in self._infos:
+            self._infos[topic] = self.node.create_publisher(CameraInfo, topic, 10)
+        self._infos[topic].publish(info if info is not None else info_from_camera(camera, self.header()))
+
+    def header(self, stamp_ns=None):
+        header = Header(frame_id="camera_optical_frame")
+        stamp_ns = time.time_ns() if stamp_ns is None else stamp_ns
+        header.stamp.sec, header.stamp.nanosec = divmod(stamp_ns, 1_000_000_000)
+        return header
+
+    def publish_people(self, count=1, stamp_ns=None, topic="/lifter/keypoints", keypoints=17):
+        """One frame of `count` upright people; returns its header."""
+        header = self.header(stamp_ns)
+        self.cloud_publisher(topic).publish(cloud_from_people(people(count, keypoints), header))
+        return header
+
+    # --- waiting -----------------------------------------------------------------------------------------------------
+
+    def spin(self, seconds):
+        end_s = time.monotonic() + seconds
+        while (left_s := end_s - time.monotonic()) > 0:
+            self.executor.spin_once(timeout_sec=left_s)
+
+    def until(self, condition, what, timeout_s=20.0, every=None):
+        """Spin until `condition()` is true, calling `every()` about 20 times a second; fails naming `what`."""
+        end_s = time.monotonic() + timeout_s
+        while not condition():
+            assert time.monotonic() < end_s, f"{what} did not happen within {timeout_s} s; diagnostics: {self.facts()}"
+            if every is not None:
+                every()
+            self.spin(0.05)
+
+    def ready(self, topic="/lifter/keypoints", timeout_s=60.0):
+        """The lifter is active and has heard a CameraInfo."""
+        self.until(lambda: self.cloud_publisher(topic).get_subscription_count(), "a subscription", timeout_s)
+        self.until(
+            lambda: self.skeletons, "a first skeleton", every=lambda: (self.publish_info(), self.publish_people())
+        )
+        self.until(lambda: self.facts(), "diagnostics")
+        self.quiet()
+
+    def quiet(self, for_s=0.3):
+        """Spin until nothing has come for a while."""
+        count = -1
+        while count != len(self.skeletons):
+            count = len(self.skeletons)
+            self.spin(for_s)
+
+    def facts(self, name="/lifter"):
+        """The newest diagnostics of the lifter as a dict."""
+        return values_of(self.diagnostics[name]) if name in self.diagnostics else {}
+
+    def level(self, name="/lifter"):
+        """0 OK, 1 warning, 2 error; None while there are no diagnostics."""
+        return self.diagnostics[name].level[0] if name in self.diagnostics else None
+
+    def next_facts(self, name="/lifter"):
+        """Diagnostics that were made from now on: the second from here, as the first may be on its way already."""
+        for _ in range(2):
+            self.diagnostics.pop(name, None)
+            self.until(lambda: name in self.diagnostics, "diagnostics")
+        return self.facts(name)
+
+    # --- services ----------------------------------------------------------------------------------------------------
+
+    def call(self, kind, name, request, timeout_s=60.0):
+        if name not in self._clients:
+            self._clients[name] = self.node.create_client(kind, name)
+        client = self._clients[name]
+        self.until(client.service_is_ready, f"service {name}", timeout_s)
+        future = client.call_async(request)
+        self.until(future.done, f"an answer of {name}", timeout_s)
+        return future.result()
+
+    def transition(self, name):
+        request = ChangeState.Request()
+        request.transition.id = TRANSITIONS[name]
+        return self.call(ChangeState, "/lifter/change_state", request).success
+
+    def state(self):
+        return self.call(GetState, "/lifter/get_state", GetState.Request()).current_state.label
+
+    def set_parameter(self, name, value):
+        """Returns (successful, reason)."""
+        kinds = {
+            bool: ("bool_value", ParameterType.PARAMETER_BOOL), int: ("integer_value", ParameterType.PARAMETER_INTEGER),
+            float: ("double_value", ParameterType.PARAMETER_DOUBLE), str: ("string_value", ParameterType.PARAMETER_STRING),
+        }  # fmt: skip
+        field, kind = kinds[type(value)]
+        parameter = Parameter(name=name, value=ParameterValue(type=kind, **{field: value}))
+        request = SetParameters.Request(parameters=[parameter])
+        (result,) = self.call(SetParameters, "/lifter/set_parameters", request).results
+        return result.successful, result.reason
+
+
+def people(count, keypoints=17):
+    """{id: keypoints}: people standing side by side, pixels within a 640 x 480 image."""
+    generator = np.random.default_rng(0)
+    result = {}
+    for person in range(count):
+        keypoints_px = np.stack(
+            [np.full(keypoints, 40.0 + 560 * person / max(count, 1)), np.linspace(80, 400, keypoints)], 1
+        )
+        keypoints_px += generator.normal(size=keypoints_px.shape) * 8
+        result[person] = keypoints_px.astype(np.float32), np.full(keypoints, 0.9, np.float32)
+    return result

@@ -1,0 +1,63 @@
+"""CameraInfo and Camera are the same camera, and what is no camera is refused by cause."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sensor_msgs.msg import CameraInfo
+from std_msgs.msg import Header
+
+from dp3d_core import Camera
+from dp3d_ros.conversions.camera_info import camera_from_info, info_from_camera, signature
+from dp3d_ros.conversions.keypoints import BadMessage
+
+CAMERA = Camera(fx=600.0, fy=610.0, cx=320.0, cy=240.0, width=640, height=480, distortion=(0.1, -0.2, 0.0, 0.0, 0.05))
+
+
+@given(st.floats(1, 1e4), st.floats(1, 1e4), st.floats(-1e3, 1e4), st.sampled_from([0, 4, 5, 8, 12, 14]))
+def test_camera_survives_the_message(fx, fy, cx, terms):
+    model = "plumb_bob" if terms <= 5 else "rational_polynomial"
+    camera = Camera(fx=fx, fy=fy, cx=cx, cy=3.0, width=640, height=480, distortion=(0.01,) * terms, model=model)
+    assert camera_from_info(info_from_camera(camera, Header())) == camera
+
+
+def test_binning_and_region_of_interest_move_the_pixels():
+    info = info_from_camera(CAMERA, Header())
+    info.binning_x = info.binning_y = 2
+    info.roi.x_offset, info.roi.y_offset, info.roi.width, info.roi.height = 100, 40, 200, 100
+    camera = camera_from_info(info)
+    assert (camera.fx, camera.fy, camera.cx, camera.cy) == (300, 305, 110, 100)
+    assert (camera.width, camera.height) == (100, 50)
+
+
+def spoiled(**values):
+    info = info_from_camera(CAMERA, Header())
+    for name, value in values.items():
+        setattr(info, name, value)
+    return info
+
+
+@pytest.mark.parametrize(
+    ("info", "cause"),
+    [
+        (CameraInfo(), "uncalibrated_camera"),
+        (spoiled(k=[0.0] * 9), "uncalibrated_camera"),
+        (spoiled(k=[float("nan")] * 9), "bad_camera_info"),
+        (spoiled(k=[-600.0, 0.0, 320.0, 0.0, 600.0, 240.0, 0.0, 0.0, 1.0]), "bad_camera_info"),
+        (spoiled(k=[600.0, 0.0, 320.0, 0.0, 0.0, 240.0, 0.0, 0.0, 1.0]), "bad_camera_info"),
+        (spoiled(width=0), "bad_camera_info"),
+        (spoiled(d=[0.1, 0.2, 0.3]), "bad_camera_info"),
+        (spoiled(d=[float("inf")] * 5), "bad_camera_info"),
+        (spoiled(distortion_model="bent"), "bad_camera_info"),
+    ],
+)
+def test_what_is_no_camera_is_refused(info, cause):
+    with pytest.raises(BadMessage) as refusal:
+        camera_from_info(info)
+    assert refusal.value.cause == cause
+
+
+def test_signature_changes_with_the_camera_and_not_with_the_stamp():
+    first, second = info_from_camera(CAMERA, Header()), info_from_camera(CAMERA, Header(frame_id="other"))
+    assert signature(first) == signature(second)
+    second.k[0] = 601.0
+    assert signature(first) != signature(second)

@@ -1,0 +1,119 @@
+"""yolo_msgs and hri_msgs, duck-typed: numbering, missing points, ids and frames."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from std_msgs.msg import Header
+
+from dp3d_core import Camera
+from dp3d_core.skeleton import joint_set
+from dp3d_ros.conversions.hri import SkeletonFrames, people_from_skeletons
+from dp3d_ros.conversions.ids import FIRST_INVENTED, IdTable
+from dp3d_ros.conversions.keypoints import BadMessage
+from dp3d_ros.conversions.yolo import people_from_detections
+from dp3d_ros.sources import import_message
+
+
+class Bag:
+    """Any message."""
+
+    def __init__(self, **values):
+        self.__dict__.update(values)
+
+
+def detection(track, points):
+    data = [Bag(id=number, point=Bag(x=x, y=y), score=score) for number, x, y, score in points]
+    return Bag(id=track, keypoints=Bag(data=data))
+
+
+def test_yolo_numbers_keypoints_from_one_and_leaves_out_the_unsure():
+    message = Bag(detections=[detection("7", [(1, 10.0, 20.0, 0.9), (17, 30.0, 40.0, 0.8)])])
+    people = people_from_detections(message, IdTable())
+    keypoints_px, confidence = people.keypoints[7]
+    assert keypoints_px[0].tolist() == [10, 20] and keypoints_px[16].tolist() == [30, 40]
+    assert np.flatnonzero(confidence).tolist() == [0, 16] and not people.oddities
+
+
+def test_yolo_counts_what_it_cannot_use():
+    good = [(1, 10.0, 20.0, 0.9)]
+    message = Bag(
+        detections=[
+            detection("", good), detection("1", []), detection("2", [(0, 1.0, 1.0, 1.0), (18, 1.0, 1.0, 1.0)]),
+            detection("3", [(1, float("nan"), 1.0, 1.0)]), detection("4", good), detection("4", good),
+        ]
+    )  # fmt: skip
+    people = people_from_detections(message, IdTable())
+    assert set(people.keypoints) == {2, 3, 4}
+    assert people.oddities == {
+        "detection_without_track_id": 1, "detection_without_keypoints": 1, "unknown_joint": 2, "unusable_point": 1,
+        "duplicate_person": 1,
+    }  # fmt: skip
+
+
+def skeleton(stamp_s=1, x=0.5, c=1.0, count=18):
+    header = Header(frame_id="camera")
+    header.stamp.sec = stamp_s
+    return Bag(header=header, skeleton=[Bag(x=x, y=0.25, c=c) for _ in range(count)])
+
+
+CAMERA = Camera.from_fov(width=640, height=480)
+
+
+def test_hri_points_are_fractions_of_the_image():
+    people = people_from_skeletons({"a7f": skeleton()}, IdTable(), CAMERA)
+    keypoints_px, confidence = people.keypoints[FIRST_INVENTED]
+    assert np.allclose(keypoints_px, [320, 120]) and (confidence == 1).all()
+    assert len(confidence) == len(joint_set("hri18").keypoints)
+
+
+def test_hri_skeleton_of_another_size_is_refused():
+    with pytest.raises(BadMessage, match="expected 18 points, got 17"):
+        people_from_skeletons({"a": skeleton(count=17)}, IdTable(), CAMERA)
+
+
+@given(st.floats(width=32), st.floats(width=32))
+def test_hri_people_are_finite_whatever_comes(x, c):
+    people = people_from_skeletons({"a": skeleton(x=x, c=c)}, IdTable(), CAMERA)
+    for keypoints_px, confidence in people.keypoints.values():
+        assert np.isfinite(keypoints_px).all() and ((confidence >= 0) & (confidence <= 1)).all()
+
+
+def test_bodies_of_one_stamp_make_one_frame():
+    frames = SkeletonFrames()
+    frames.track(["a", "b"])
+    assert frames.add("a", skeleton(1)) == []
+    (complete,) = frames.add("b", skeleton(1))
+    assert set(complete[1]) == {"a", "b"}
+
+
+def test_a_newer_stamp_ends_a_frame_that_lacks_a_body():
+    frames = SkeletonFrames()
+    frames.track(["a", "b"])
+    frames.add("a", skeleton(1))
+    (complete,) = frames.add("a", skeleton(2))
+    assert complete[0].stamp.sec == 1 and set(complete[1]) == {"a"}
+    assert [set(bodies) for _, bodies in frames.nobody(Header())] == [{"a"}, set()]
+    assert [set(bodies) for _, bodies in frames.nobody(Header())] == [set()]
+
+
+@given(st.lists(st.text(max_size=8), max_size=30))
+def test_text_ids_keep_their_numbers_and_never_share_one(texts):
+    ids = IdTable()
+    numbers = {text: ids.number(text) for text in texts}
+    assert {text: ids.number(text) for text in texts} == numbers
+    named = {number: text for text, number in numbers.items() if number >= FIRST_INVENTED}
+    assert ids.names() == named
+    assert all(int(text) == number for text, number in numbers.items() if number < FIRST_INVENTED)
+
+
+def test_the_id_table_does_not_grow_without_end():
+    ids = IdTable(size=10)
+    for index in range(1000):
+        ids.number(f"person{index}")
+    assert len(ids.names()) == 10
+
+
+def test_a_missing_message_package_is_named():
+    with pytest.raises(ImportError, match="input: yolo: needs no_such_msgs/DetectionArray.*install"):
+        import_message("no_such_msgs", "DetectionArray", "input: yolo")

@@ -1,0 +1,296 @@
+"""The live node over real DDS, with a lifter that needs no network: lifecycle, time, QoS, bad input, parameters."""
+
+import math
+import time
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+from sensor_msgs.msg import CameraInfo, PointCloud2
+
+from dp3d_ros.conversions.keypoints import stamp_ns
+from dp3d_ros.conversions.pointcloud2 import skeletons_from_cloud
+
+pytestmark = pytest.mark.ros
+SECOND_NS = 1_000_000_000
+
+
+@pytest.fixture
+def live(start, bench):
+    """An active lifter, and the bench connected to it."""
+    node = start("fake", autostart=True, warn_every_s=0.1)
+    bench.ready()
+    bench.process = node
+    return bench
+
+
+def test_stamp_and_frame_are_kept_and_an_empty_frame_is_answered(live):
+    for count in (0, 1, 3):
+        live.skeletons.clear()
+        header = live.publish_people(count, stamp_ns=time.time_ns())
+        live.until(lambda: live.skeletons, "the answer")
+        (message,) = live.skeletons
+        assert message.header == header and len(skeletons_from_cloud(message)) == count
+    live.until(lambda: live.markers and live.markers[-1].markers, "markers")
+    assert live.markers[-1].markers[0].header == header
+
+
+def test_bad_messages_are_counted_by_cause_and_the_node_lives_on(live):
+    before = live.next_facts()
+    sent = {
+        "drop.bad_fields": PointCloud2(header=live.header(), width=1, height=1),
+        "drop.too_many_points": None,
+        "drop.repeated_stamp": None,
+        "drop.late_stamp": None,
+        "odd.zero_stamp": None,
+        "odd.unusable_point": None,
+        "odd.unknown_joint": None,
+    }
+    publisher = live.cloud_publisher()
+    publisher.publish(sent["drop.bad_fields"])
+    live.spin(0.1)
+    now_ns = time.time_ns()
+    for stamp in (now_ns, now_ns, now_ns - 1000, 0):
+        live.publish_people(1, stamp_ns=stamp)
+        live.spin(0.1)
+    cloud = keypoint_cloud(live, x=math.nan)
+    publisher.publish(cloud)
+    live.spin(0.1)
+    publisher.publish(keypoint_cloud(live, joint=400))
+    live.spin(0.1)
+    cloud = keypoint_cloud(live)
+    cloud.width, cloud.height = 2**20, 2**10
+    publisher.publish(cloud)
+    live.spin(0.1)
+    live.publish_people()
+    live.spin(0.1)
+    after = live.next_facts()
+    for cause in sent:
+        assert after.get(cause, 0) - before.get(cause, 0) == 1, cause
+    assert after["messages_in"] - before["messages_in"] == 9
+    assert after["messages_in"] == after["frames_out"] + after["dropped"]
+    assert all(np.isfinite(list(skeletons_from_cloud(m).values())[0][0]).all() for m in live.skeletons if m.width)
+    said = live.process.text()
+    assert "expected ['x', 'y', 'score', 'joint', 'person']" in said and "header.stamp is zero" in said
+    assert "Traceback" not in said
+
+
+def keypoint_cloud(bench, **changes):
+    """One frame of one person whose first point has `changes`."""
+    from bench import people
+
+    from dp3d_ros.conversions.pointcloud2 import KEYPOINT_DTYPE, cloud_from_people
+
+    cloud = cloud_from_people(people(1), bench.header())
+    points = np.frombuffer(cloud.data, KEYPOINT_DTYPE).copy()
+    for name, value in changes.items():
+        points[name][0] = value
+    cloud.data[:] = type(cloud.data)("B", points.tobytes())
+    return cloud
+
+
+def test_a_clock_that_jumps_back_starts_afresh(live):
+    now_ns = time.time_ns()
+    for stamp in (now_ns + 3 * SECOND_NS, now_ns, now_ns + SECOND_NS // 10):
+        live.skeletons.clear()
+        live.publish_people(1, stamp_ns=stamp)
+        live.until(lambda: live.skeletons, "the answer")
+        assert stamp_ns(live.skeletons[0].header.stamp) == stamp
+    assert live.next_facts()["odd.clock_jumped_back"] == 1
+
+
+def test_without_camera_info_frames_are_dropped_aloud_until_it_comes(start, bench):
+    node = start("fake", autostart=True, warn_every_s=0.1)
+    bench.until(lambda: bench.cloud_publisher().get_subscription_count(), "a subscription")
+    bench.until(lambda: bench.facts().get("drop.no_camera_info"), "a drop", every=bench.publish_people)
+    assert "no CameraInfo has come yet" in node.text() and not bench.skeletons
+    uncalibrated = CameraInfo(header=bench.header(), width=640, height=480)
+
+    def uncalibrated_frame():
+        bench.publish_info(uncalibrated)
+        bench.publish_people()
+
+    bench.until(lambda: bench.facts().get("drop.uncalibrated_camera"), "a drop", every=uncalibrated_frame)
+    assert "not calibrated" in node.text() and not bench.skeletons
+    bench.until(lambda: bench.skeletons, "skeletons", every=lambda: (bench.publish_info(), bench.publish_people()))
+
+
+def test_an_assumed_camera_is_said_aloud_and_gives_way_to_a_real_one(start, bench):
+    node = start("fake", autostart=True, assumed_hfov_deg=60.0, assumed_width_px=640, assumed_height_px=480)
+    bench.until(lambda: bench.cloud_publisher().get_subscription_count(), "a subscription")
+    bench.until(lambda: bench.skeletons, "skeletons", every=bench.publish_people)
+    assert "60 degrees is assumed" in node.text()
+    bench.until(lambda: bench.facts().get("camera") == "assumed", "diagnostics", every=bench.publish_people)
+    assert bench.level() == 1
+    bench.until(lambda: bench.facts().get("camera") == "calibrated", "diagnostics", every=bench.publish_info)
+
+
+def test_a_changed_camera_is_taken_over(live):
+    from dp3d_core import Camera
+
+    live.publish_info(camera=Camera(fx=900.0, fy=900.0, cx=320.0, cy=240.0, width=640, height=480))
+    live.until(lambda: live.facts().get("odd.camera_changed"), "the change")
+
+
+def test_a_publisher_that_does_not_fit_is_reported(start, bench):
+    node = start("fake", autostart=True, **{"qos_overrides./lifter/keypoints.subscription.reliability": "reliable"})
+    bench.cloud_publisher(reliable=False)
+    node.wait_for("does not fit")
+    bench.until(lambda: bench.facts().get("odd.incompatible_qos"), "the count")
+
+
+def test_overload_drops_and_counts_while_latency_stays_flat(start, bench):
+    start("fake", autostart=True, env={"FAKE_DELAY_S": "0.05"})
+    bench.ready()
+    before = bench.next_facts()
+    bench.skeletons.clear()
+    bench.arrivals_ns.clear()
+    for _ in range(150):  # 100 Hz into a lifter that manages 20
+        bench.publish_people()
+        bench.spin(0.01)
+    bench.quiet()
+    after = bench.next_facts()
+    sent = after["messages_in"] + after["missed"] - before["messages_in"] - before["missed"]
+    assert sent == 150 and after["missed"] - before["missed"] > 50
+    ages_ms = [(arrival - stamp_ns(m.header.stamp)) / 1e6 for arrival, m in zip(bench.arrivals_ns, bench.skeletons)]
+    assert max(ages_ms[-5:]) < 300, "lag has grown"
+
+
+def test_a_backend_that_raises_is_counted_and_the_next_frame_is_lifted(start, bench):
+    node = start("fake", autostart=True, env={"FAKE_RAISE_EVERY": "5"})
+    bench.ready()
+    bench.skeletons.clear()
+    for _ in range(20):
+        bench.publish_people()
+        bench.spin(0.03)
+    bench.until(lambda: bench.facts().get("drop.lift_failed"), "the count")
+    assert len(bench.skeletons) >= 15 and "RuntimeError: the backend broke" in node.text()
+
+
+def test_lookahead_answers_with_the_stamp_of_the_older_frame(start, bench):
+    start("fake", autostart=True, lookahead=2)
+    bench.ready()
+    bench.skeletons.clear()
+    stamps = []
+    for _ in range(6):
+        stamps.append(stamp_ns(bench.publish_people().stamp))
+        bench.spin(0.05)
+    bench.quiet()
+    assert [stamp_ns(message.header.stamp) for message in bench.skeletons][2:] == stamps[:4]
+
+
+def test_every_lifecycle_step_and_back_again(start, bench):
+    start("fake")
+    assert bench.state() == "unconfigured"
+    for _ in range(2):
+        for step, state in (
+            ("configure", "inactive"), ("activate", "active"), ("deactivate", "inactive"), ("activate", "active"),
+            ("deactivate", "inactive"), ("cleanup", "unconfigured"),
+        ):  # fmt: skip
+            assert bench.transition(step) and bench.state() == state
+            subscribed = bench.node.count_subscribers("/lifter/keypoints") > 0
+            bench.until(
+                lambda state=state: (bench.node.count_subscribers("/lifter/keypoints") > 0) == (state == "active"),
+                f"subscribed when {state}, was {subscribed}",
+            )
+            if state == "active":
+                bench.skeletons.clear()
+                bench.until(
+                    lambda: bench.skeletons, "skeletons", every=lambda: (bench.publish_info(), bench.publish_people())
+                )
+
+
+def test_a_failed_configure_leaves_a_node_that_can_be_configured(start, bench):
+    node = start("fake", weights="broken", autostart=True)
+    node.wait_for("expected a checkpoint, got 'broken'")
+    assert bench.state() == "unconfigured"
+    assert not bench.transition("configure") and bench.state() == "unconfigured"
+    bench.until(lambda: bench.level() == 2, "an error in the diagnostics")
+    assert bench.set_parameter("weights", "small") == (True, "")
+    assert bench.transition("configure") and bench.transition("activate")
+    bench.ready()
+
+
+# What needs a package that this machine has cannot fail for want of it.
+UNAVAILABLE = [
+    (parameters, text)
+    for package, parameters, text in (
+        ("tf2_msgs", {"publish_tf": True}, "publish_tf: needs tf2_msgs"),
+        ("hri_msgs", {"publish_hri": True}, "publish_hri: needs hri_msgs/IdsList"),
+        ("yolo_msgs", {"input": "yolo"}, "input: yolo: needs yolo_msgs/DetectionArray"),
+        ("hri_msgs", {"input": "hri"}, "input: hri: needs hri_msgs/Skeleton2D"),
+        ("tf2_ros", {"target_frame": "map"}, "target_frame: needs tf2_ros"),
+    )
+    if find_spec(package) is None
+]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "text"), [*UNAVAILABLE, ({"joint_set": "coco99"}, "joint_set: expected one of")]
+)
+def test_what_cannot_be_configured_says_why(start, bench, parameters, text):
+    node = start("fake", autostart=True, **parameters)
+    node.wait_for(text)
+    assert bench.state() == "unconfigured"
+    assert "Traceback" not in node.text()
+
+
+def test_live_parameters_apply_and_others_are_refused_with_a_reason(live):
+    assert live.set_parameter("marker_sigmas", 2.0) == (True, "")
+    live.markers.clear()
+    live.until(lambda: live.markers, "markers", every=live.publish_people)
+    assert len(live.markers[-1].markers) == 3 + 17
+    assert live.set_parameter("min_joints", 6) == (True, "")
+    for name, value, reason in (
+        ("weights", "base", "only while unconfigured"),
+        ("marker_lifetime_s", 99.0, "range"),
+        ("marker_labels", 3, "type"),
+    ):
+        successful, said = live.set_parameter(name, value)
+        assert not successful and reason in said.lower(), said
+    live.ready()
+
+
+def test_a_typo_in_a_parameter_name_is_reported(start):
+    start("fake", lookahed=2).wait_for("parameter 'lookahed' is not known")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "text"), [({"marker_sigmas": 99.0}, "marker_sigmas"), ({"lookahead": "two"}, "lookahead")]
+)
+def test_a_wrong_parameter_ends_the_node_with_one_line(start, parameters, text):
+    node = start("fake", **parameters)
+    assert node.process.wait(20) == 1
+    assert text in node.text() and "Traceback" not in node.text()
+
+
+@pytest.mark.parametrize("steps", [(), ("configure",), ("configure", "activate"), ("configure", "cleanup")])
+def test_sigint_ends_it_with_code_0_in_every_state(start, bench, steps):
+    node = start("fake")
+    bench.state()
+    for step in steps:
+        assert bench.transition(step)
+    assert node.interrupt() == 0, node.text()
+    assert "Traceback" not in node.text()
+
+
+def test_the_publisher_may_die_and_come_back(live):
+    live.node.destroy_publisher(live._clouds.pop(("/lifter/keypoints", True)))
+    live.spin(0.3)
+    live.skeletons.clear()
+    live.until(lambda: live.skeletons, "skeletons", every=live.publish_people)
+
+
+def test_several_cameras_in_one_node(start, bench):
+    start("fake", autostart=True, cameras="[left, right]")
+    for side in ("left", "right"):
+        bench.listen(f"/lifter/{side}/")
+        bench.skeletons.clear()
+        bench.until(
+            lambda: bench.skeletons, side,
+            every=lambda side=side: (
+                bench.publish_info(topic=f"/{side}/camera_info"),
+                bench.publish_people(2, topic=f"/lifter/{side}/keypoints"),
+            ),
+        )  # fmt: skip
+    bench.until(lambda: {"/lifter: left", "/lifter: right"} <= set(bench.diagnostics), "diagnostics of both")

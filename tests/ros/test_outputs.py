@@ -1,0 +1,151 @@
+"""Markers, TF and diagnostics: stable ids, true rotations, nothing lost in the text."""
+
+import math
+
+import numpy as np
+import pytest
+from geometry_msgs.msg import TransformStamped
+from hypothesis import given
+from hypothesis import strategies as st
+from std_msgs.msg import Header
+from visualization_msgs.msg import Marker
+
+from dp3d_core.skeleton import JOINT_NAMES
+from dp3d_core.types import Skeletons
+from dp3d_ros.conversions import diagnostics
+from dp3d_ros.conversions.markers import markers_from_skeletons, person_colour
+from dp3d_ros.conversions.tf import LINK_NAMES, LINKS, link_rotations, link_transforms, quaternions, tf_from_skeletons
+from dp3d_ros.statistics import Statistics
+from dp3d_ros.transforms import matrix, moved
+
+HEADER = Header(frame_id="camera_optical_frame")
+# Standing before the camera, facing it, arms hanging: x right, y down, z forward; so left is at +x.
+STANDING = {
+    "Hip": (0, 0, 3), "RHip": (-0.1, 0, 3), "RKnee": (-0.1, 0.45, 3), "RAnkle": (-0.1, 0.9, 3), "LHip": (0.1, 0, 3),
+    "LKnee": (0.1, 0.45, 3), "LAnkle": (0.1, 0.9, 3), "Spine": (0, -0.25, 3), "Thorax": (0, -0.5, 3),
+    "Nose": (0, -0.6, 2.9), "Head": (0, -0.75, 3), "LShoulder": (0.2, -0.5, 3), "LElbow": (0.2, -0.2, 3),
+    "LWrist": (0.2, 0.05, 3), "RShoulder": (-0.2, -0.5, 3), "RElbow": (-0.2, -0.2, 3), "RWrist": (-0.2, 0.05, 3),
+}  # fmt: skip
+
+
+def skeletons(joints_m, ids=(1, 2), actions=None):
+    count = len(ids)
+    return Skeletons(
+        stamp_s=0.0, ids=tuple(ids), joints_cam_m=np.broadcast_to(joints_m, (count, 17, 3)).astype(np.float32),
+        sigma_m=np.full((count, 17), 0.05, np.float32), root_sigma_m=np.full(count, 0.2, np.float32),
+        predicted=np.zeros(count, bool), actions=actions or (None,) * count, metric=True,
+    )  # fmt: skip
+
+
+def standing():
+    return np.array([STANDING[name] for name in JOINT_NAMES], float)
+
+
+def test_markers_replace_those_of_the_last_frame():
+    first = markers_from_skeletons(skeletons(standing()), HEADER, sigmas=2.0)
+    again = markers_from_skeletons(skeletons(standing() + 1), HEADER, sigmas=2.0)
+    keys = [(marker.ns, marker.id) for marker in first.markers]
+    assert keys == [(marker.ns, marker.id) for marker in again.markers] and len(set(keys)) == len(keys) == 40
+    assert {marker.ns for marker in first.markers} == {"body_1", "body_2"}
+    assert all(marker.action == Marker.ADD and marker.header == HEADER for marker in first.markers)
+    assert all(marker.lifetime.nanosec == 300_000_000 for marker in first.markers)
+
+
+def test_markers_draw_joints_bones_label_and_uncertainty():
+    people = skeletons(standing(), ids=(5,), actions=("walk",))
+    joints, lines, label, *balls = markers_from_skeletons(people, HEADER, sigmas=2.0).markers
+    assert joints.type == Marker.SPHERE_LIST and len(joints.points) == len(joints.colors) == 17
+    assert lines.type == Marker.LINE_LIST and len(lines.points) == len(lines.colors) == 32
+    assert label.text == "5 walk" and label.pose.position.y < STANDING["Head"][1]
+    assert len(balls) == 17 and all(ball.scale.x == pytest.approx(0.2) and ball.color.a < 0.5 for ball in balls)
+
+
+def test_markers_without_extras_are_two_a_person():
+    assert len(markers_from_skeletons(skeletons(standing()), HEADER, labels=False).markers) == 4
+    assert not markers_from_skeletons(Skeletons.empty(0.0), HEADER).markers
+
+
+def test_people_have_colours_of_their_own():
+    colours = {person_colour(person) for person in range(-5, 30)}
+    assert len(colours) == 35 and all(0 <= value <= 1 for colour in colours for value in colour)
+
+
+def test_a_person_facing_the_camera_has_rep155_axes():
+    rotations = link_rotations(standing()[None])[0]
+    for link in ("body", "waist", "torso", "l_shoulder", "r_elbow", "l_hip", "r_knee", "l_ankle"):
+        x, y, z = rotations[LINK_NAMES.index(link)].T
+        assert np.allclose(x, (0, 0, -1), atol=0.05), link  # forward is towards the camera
+        assert np.allclose(y, (1, 0, 0), atol=0.05), link  # their left is at our right
+        assert np.allclose(z, (0, -1, 0), atol=0.05), link
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["random", "T", "collapsed"]))
+def test_link_frames_are_rotations_and_lead_back_to_the_joints(seed, kind):
+    joints_m = standing() + np.random.default_rng(seed).normal(size=(17, 3)) * (0.3 if kind == "random" else 0)
+    if kind == "T":
+        for side, sign in (("L", 1), ("R", -1)):
+            joints_m[JOINT_NAMES.index(f"{side}Elbow")] = (sign * 0.5, -0.5, 3)
+            joints_m[JOINT_NAMES.index(f"{side}Wrist")] = (sign * 0.8, -0.5, 3)
+    if kind == "collapsed":
+        joints_m[:] = (0, 0, 3)
+    rotations = link_rotations(joints_m[None])
+    assert np.allclose(rotations @ rotations.swapaxes(-1, -2), np.eye(3), atol=1e-6)
+    assert np.allclose(np.linalg.det(rotations), 1)
+    offsets, turns = (item[0] for item in link_transforms(joints_m[None]))
+    place, turn = {}, {}
+    for link, (parent, joint, _, _) in LINKS.items():
+        index = LINK_NAMES.index(link)
+        local = matrix_of(turns[index])
+        turn[link] = turn[parent] @ local if parent else local
+        place[link] = place[parent] + turn[parent] @ offsets[index] if parent else offsets[index]
+        assert np.allclose(place[link], joints_m[JOINT_NAMES.index(joint)], atol=1e-6)
+        assert np.allclose(turn[link], rotations[0, index], atol=1e-6)
+
+
+class Vector:
+    def __init__(self, values):
+        self.x, self.y, self.z, *rest = values
+        self.w = rest[0] if rest else None
+
+
+def matrix_of(quaternion):
+    return matrix(Vector((0, 0, 0)), Vector(quaternion))[0]
+
+
+@given(st.tuples(*[st.floats(-1, 1)] * 4).filter(lambda q: 0.1 < math.hypot(*q)))
+def test_quaternions_invert_matrices(values):
+    quaternion = np.array(values) / np.linalg.norm(values)
+    found = quaternions(matrix_of(quaternion))
+    assert found[3] >= 0 and np.allclose(matrix_of(found), matrix_of(quaternion), atol=1e-7)
+
+
+class TransformArray:
+    def __init__(self, transforms):
+        self.transforms = transforms
+
+
+def test_tf_names_follow_rep155():
+    message = tf_from_skeletons(skeletons(standing(), ids=(3,)), HEADER, {3: "a1b"}, message_class=TransformArray)
+    edges = {item.child_frame_id: item.header.frame_id for item in message.transforms}
+    assert edges["body_a1b"] == "camera_optical_frame"
+    assert edges["waist_a1b"] == "body_a1b" and edges["l_wrist_a1b"] == "l_elbow_a1b"
+    assert len(edges) == len(LINKS) == 16 and isinstance(message.transforms[0], TransformStamped)
+
+
+def test_moving_to_another_frame_turns_and_shifts():
+    turn = np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]])
+    people = moved(skeletons(standing()), turn, np.array([0, 0, 1.0]))
+    assert np.allclose(people.joints_cam_m[0], standing() @ turn.T + (0, 0, 1), atol=1e-6)
+    assert people.joints_cam_m.dtype == np.float32
+
+
+def test_diagnostics_tell_all_and_come_back():
+    statistics = Statistics()
+    statistics.messages_in, statistics.missed, statistics.last_error = 10, 2, "x: y"
+    statistics.drops["no_camera_info"] = 3
+    statistics.compute.add(0.004)
+    values = diagnostics.facts(statistics, 0.0, backend="eager")
+    message = diagnostics.status("/lifter", "", diagnostics.WARN, "text", values)
+    back = diagnostics.values_of(message)
+    assert back == values and back["dropped"] == back["drop.no_camera_info"] == 3
+    assert back["compute_p99_ms"] == 4.0 and back["backend"] == "eager"
