@@ -1,4 +1,4 @@
-"""The test's own end of the wires: publishes keypoints and CameraInfo, hears what a robot would hear, calls services."""
+"""The test's own end of the wires: publishes keypoints and CameraInfo, hears what a robot would, calls services."""
 
 import time
 
@@ -155,9 +155,11 @@ class Bench:
     def set_parameter(self, name, value):
         """Returns (successful, reason)."""
         kinds = {
-            bool: ("bool_value", ParameterType.PARAMETER_BOOL), int: ("integer_value", ParameterType.PARAMETER_INTEGER),
-            float: ("double_value", ParameterType.PARAMETER_DOUBLE), str: ("string_value", ParameterType.PARAMETER_STRING),
-        }  # fmt: skip
+            bool: ("bool_value", ParameterType.PARAMETER_BOOL),
+            int: ("integer_value", ParameterType.PARAMETER_INTEGER),
+            float: ("double_value", ParameterType.PARAMETER_DOUBLE),
+            str: ("string_value", ParameterType.PARAMETER_STRING),
+        }
         field, kind = kinds[type(value)]
         parameter = Parameter(name=name, value=ParameterValue(type=kind, **{field: value}))
         request = SetParameters.Request(parameters=[parameter])

@@ -24,7 +24,7 @@ class LiveNode:
     """One node as a process; its output is kept in a file so that it never blocks on a full pipe."""
 
     def __init__(self, command, env):
-        self.output = tempfile.TemporaryFile(mode="w+")
+        self.output = tempfile.TemporaryFile(mode="w+")  # noqa: SIM115 (closed when the test ends)
         self.process = subprocess.Popen(
             command, env=env, stdout=self.output, stderr=subprocess.STDOUT, start_new_session=True
         )
@@ -58,7 +58,7 @@ def domain():
 
 @pytest.fixture
 def start(domain):
-    """start("lifter", autostart=True, remaps={"a": "b"}, env={...}) -> LiveNode; "fake" is a lifter without a network."""
+    """start("lifter", autostart=True, remaps={"a": "b"}) -> LiveNode; "fake" is a lifter without a network."""
     nodes = []
 
     def start_node(name, *, remaps=None, env=None, files=(), **parameters):

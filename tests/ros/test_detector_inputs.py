@@ -115,5 +115,5 @@ def test_the_id_table_does_not_grow_without_end():
 
 
 def test_a_missing_message_package_is_named():
-    with pytest.raises(ImportError, match="input: yolo: needs no_such_msgs/DetectionArray.*install"):
+    with pytest.raises(ImportError, match=r"input: yolo: needs no_such_msgs/DetectionArray.*install"):
         import_message("no_such_msgs", "DetectionArray", "input: yolo")

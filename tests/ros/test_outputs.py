@@ -112,7 +112,7 @@ def matrix_of(quaternion):
     return matrix(Vector((0, 0, 0)), Vector(quaternion))[0]
 
 
-@given(st.tuples(*[st.floats(-1, 1)] * 4).filter(lambda q: 0.1 < math.hypot(*q)))
+@given(st.tuples(*[st.floats(-1, 1)] * 4).filter(lambda q: math.hypot(*q) > 0.1))
 def test_quaternions_invert_matrices(values):
     quaternion = np.array(values) / np.linalg.norm(values)
     found = quaternions(matrix_of(quaternion))

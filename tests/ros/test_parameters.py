@@ -11,9 +11,15 @@ from dp3d_core.config import StreamConfig, from_dict
 from dp3d_ros.parameters import NodeConfig, all_fields, describe, refusal
 from dp3d_ros.player_node import PlayerConfig
 from dp3d_ros.recorder_node import RecorderConfig
+from dp3d_ros.viewer_node import ViewerConfig
 
 CONFIG = Path(dp3d_ros.__file__).parent / "config"
-CLASSES = {"lifter": (NodeConfig, StreamConfig), "player": (PlayerConfig,), "recorder": (RecorderConfig,)}
+CLASSES = {
+    "lifter": (NodeConfig, StreamConfig),
+    "player": (PlayerConfig,),
+    "recorder": (RecorderConfig,),
+    "viewer": (ViewerConfig,),
+}
 
 
 def load(path):
@@ -44,7 +50,7 @@ def test_names_never_clash():
     assert len(all_fields(NodeConfig, StreamConfig)) == len(fields(NodeConfig)) + len(fields(StreamConfig))
 
 
-@pytest.mark.parametrize("cls", [NodeConfig, StreamConfig, PlayerConfig, RecorderConfig])
+@pytest.mark.parametrize("cls", [NodeConfig, StreamConfig, PlayerConfig, RecorderConfig, ViewerConfig])
 def test_every_parameter_describes_itself(cls):
     for item in fields(cls):
         facts = describe(item)

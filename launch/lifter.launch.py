@@ -1,0 +1,95 @@
+"""Starts the lifter, configured and active: `ros2 launch dp3d_ros lifter.launch.py --show-args`.
+
+Arguments left empty keep what the parameter file says.
+"""
+
+from dataclasses import fields
+from pathlib import Path
+
+from ament_index_python.packages import get_package_share_directory
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.conditions import IfCondition
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+from dp3d_core.config import StreamConfig
+from dp3d_ros.parameters import NodeConfig, describe
+from launch import LaunchDescription
+
+SHARE = Path(get_package_share_directory("dp3d_ros"))
+FACTS = {item.name: describe(item) for cls in (NodeConfig, StreamConfig) for item in fields(cls)}
+EXPOSED = (
+    "input", "joint_set", "weights", "backend", "lookahead", "assumed_hfov_deg", "person_height_m", "target_frame",
+    "publish_tf", "marker_sigmas",
+)  # fmt: skip
+"""Parameters that are launch arguments too; all others are set in a parameter file."""
+
+
+def arguments():
+    """The launch arguments, described by the dataclasses that hold the parameters."""
+    yield DeclareLaunchArgument(
+        "params_file", default_value=str(SHARE / "config" / "lifter.yaml"), description="YAML file with all parameters"
+    )
+    for name in EXPOSED:
+        facts = FACTS[name]
+        constraints = facts["constraints"].split(";")[0] if facts["constraints"].startswith("one of") else ""
+        text = "; ".join(filter(None, [facts["description"], constraints]))
+        yield DeclareLaunchArgument(name, default_value="", description=text)
+    for name, default, description in (
+        ("keypoints", "", "topic of the keypoints; empty: ~/keypoints, /yolo/tracking or /humans/bodies/tracked"),
+        ("camera_info", "camera_info", "topic of the camera's CameraInfo"),
+        ("name", "lifter", "name of the node; the topics are below it"),
+        ("namespace", "", "namespace of the node, such as that of its camera"),
+        ("autostart", "true", "configure and activate at once; false: wait for a lifecycle manager"),
+        ("use_sim_time", "false", "take the time from /clock, as when a bag is replayed"),
+        ("rviz", "false", "show the people in RViz"),
+        ("rviz_frame", "camera_optical_frame", "fixed frame of RViz"),
+        ("viewer", "false", "show the people in rerun"),
+        ("log_level", "info", "debug, info, warn or error"),
+    ):
+        yield DeclareLaunchArgument(name, default_value=default, description=description)
+
+
+def typed(name, text):
+    """A launch argument as the type of its parameter; ValueError says what was expected."""
+    kind = FACTS[name]["type"]
+    if kind is bool:
+        if text.lower() not in ("true", "false"):
+            raise ValueError(f"{name}: expected true or false, got {text!r}")
+        return text.lower() == "true"
+    try:
+        return kind(text)
+    except ValueError as error:
+        raise ValueError(f"{name}: expected {kind.__name__}, got {text!r}") from error
+
+
+def nodes(context):
+    """The lifter, and the viewers that are asked for."""
+    said = {name: LaunchConfiguration(name).perform(context) for name in (*EXPOSED, "keypoints", "name", "namespace")}
+    overrides = {name: typed(name, said[name]) for name in EXPOSED if said[name]}
+    overrides["autostart"] = LaunchConfiguration("autostart").perform(context).lower() == "true"
+    overrides["use_sim_time"] = LaunchConfiguration("use_sim_time").perform(context).lower() == "true"
+    remaps = [("camera_info", LaunchConfiguration("camera_info"))]
+    if said["keypoints"]:
+        remaps += [(topic, said["keypoints"]) for topic in ("~/keypoints", "/yolo/tracking", "/humans/bodies/tracked")]
+    home = "/".join(["", *filter(None, [said["namespace"].strip("/"), said["name"]])])
+    yield Node(
+        package="dp3d_ros", executable="lifter", name=said["name"], namespace=said["namespace"],
+        parameters=[LaunchConfiguration("params_file"), overrides], remappings=remaps, output="screen",
+        arguments=["--log-level", LaunchConfiguration("log_level")], emulate_tty=True,
+    )  # fmt: skip
+    yield Node(
+        package="rviz2", executable="rviz2", condition=IfCondition(LaunchConfiguration("rviz")),
+        arguments=["-d", str(SHARE / "rviz" / "dp3d.rviz"), "-f", LaunchConfiguration("rviz_frame")],
+        remappings=[("/lifter/markers", f"{home}/markers"), ("/lifter/skeletons", f"{home}/skeletons")],
+        parameters=[{"use_sim_time": overrides["use_sim_time"]}],
+    )  # fmt: skip
+    yield Node(
+        package="dp3d_ros", executable="viewer", condition=IfCondition(LaunchConfiguration("viewer")),
+        remappings=[("skeletons", f"{home}/skeletons")], output="screen",
+    )  # fmt: skip
+
+
+def generate_launch_description():
+    """What `ros2 launch` asks for."""
+    return LaunchDescription([*arguments(), OpaqueFunction(function=lambda context: list(nodes(context)))])

@@ -1,0 +1,132 @@
+"""Player, lifter, recorder and viewer as separate processes, with the shipped weights: what `make demo` relies on."""
+
+import json
+import os
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import dp3d_core
+from dp3d_core import recording
+
+pytestmark = pytest.mark.ros
+WEIGHTS = Path(dp3d_core.__file__).parent / "weights" / "small.safetensors"
+HZ, FRAMES = 30, 60
+
+
+@pytest.fixture
+def recorded(tmp_path):
+    """A recording of two people who sway, with a frame of nobody in it."""
+    frame = np.repeat(np.delete(np.arange(FRAMES), 20), 2)
+    person = np.tile([3, 8], FRAMES - 1)
+    standing = np.stack([np.full(17, 320.0), np.linspace(100, 380, 17)], 1)
+    standing[1::2, 0] += 25
+    sway = np.sin(frame / HZ)[:, None] * 20 + (person[:, None] - 5) * 30
+    keypoints_px = np.repeat(standing[None], len(frame), 0)
+    keypoints_px[..., 0] += sway
+    path = tmp_path / "people.npz"
+    recording.save(
+        path,
+        recording.Recording(
+            stamps_s=np.arange(FRAMES) / HZ, frame=frame, person=person, keypoints_px=keypoints_px,
+            confidence=np.full((len(frame), 17), 0.9), joint_set="coco17", image_size_px=[640, 480],
+            K=[[600, 0, 320], [0, 600, 240], [0, 0, 1]], distortion=np.zeros(0), intrinsics="calibrated",
+            source="made by a test", provenance="none",
+        ),
+    )  # fmt: skip
+    return path
+
+
+def remaps():
+    return {"skeletons": "lifter/skeletons", "markers": "lifter/markers"}
+
+
+def test_a_recording_goes_through_the_real_lifter(start, recorded, tmp_path):
+    out = tmp_path / "out" / "skeletons.npz"
+    lifter = start("lifter", autostart=True, weights=str(WEIGHTS))
+    recorder = start("recorder", output=str(out), idle_stop_s=1.2, remaps=remaps())
+    player = start("player", recording=str(recorded), remaps={"keypoints": "lifter/keypoints"})
+    assert player.process.wait(60) == 0, player.text()
+    assert recorder.process.wait(20) == 0, recorder.text()
+    summary = json.loads(out.with_suffix(".json").read_text())
+    assert summary["messages_in"] == summary["skeleton_messages"] + summary["dropped"] == FRAMES
+    assert summary["people"] == 2 and summary["backend"] and "small" in summary["weights"]
+    assert 0 < summary["latency_ms"]["p50"] < 1000
+    with np.load(out, allow_pickle=False) as written:
+        assert np.isfinite(written["joints_cam_m"]).all() and (written["sigma_m"] >= 0).all()
+        assert set(written["person"]) == {3, 8} and (written["joints_cam_m"][:, 0, 2] > 1).all()
+        assert (np.diff(written["stamps_s"]) > 0).all() and str(written["frame_id"]) == "camera_optical_frame"
+    assert lifter.interrupt() == 0
+
+
+def test_replay_in_simulated_time_fast_and_looped(start, bench, recorded):
+    start("fake", autostart=True, use_sim_time=True)
+    start("player", recording=str(recorded), clock=True, rate=4.0, loop=True, remaps={"keypoints": "lifter/keypoints"})
+    bench.until(lambda: bench.facts().get("odd.clock_jumped_back", 0) >= 2, "two jumps back", timeout_s=60)
+    facts = bench.facts()
+    assert "odd.stamp_of_another_clock" not in facts and facts["input_hz"] > 60
+    assert facts["stamp_to_publish_p50_ms"] < 500
+    stamps_s = [message.header.stamp.sec for message in bench.skeletons]
+    assert set(stamps_s) == {1000, 1001}
+
+
+def test_weights_deleted_after_start_change_nothing(start, bench, tmp_path):
+    copy = tmp_path / "copy.safetensors"
+    shutil.copy(WEIGHTS, copy)
+    node = start("lifter", weights=str(copy))
+    assert bench.transition("configure")
+    copy.unlink()
+    assert bench.transition("activate")
+    bench.ready()
+    assert bench.transition("deactivate") and bench.transition("cleanup")
+    assert not bench.transition("configure") and str(copy) in node.text() and "Traceback" not in node.text()
+    assert bench.set_parameter("weights", str(WEIGHTS)) == (True, "")
+    assert bench.transition("configure") and bench.transition("activate")
+    bench.ready()
+
+
+@pytest.mark.parametrize("content", [b"", b"no checkpoint", os.urandom(4096)])
+def test_a_file_that_is_no_checkpoint_is_one_clear_error(start, bench, tmp_path, content):
+    path = tmp_path / "bad.safetensors"
+    path.write_bytes(content)
+    node = start("lifter", weights=str(path))
+    assert not bench.transition("configure") and bench.state() == "unconfigured"
+    assert str(path) in node.text() and "Traceback" not in node.text()
+
+
+def test_five_hundred_people_are_too_many_and_counted(start, bench):
+    start("lifter", weights=str(WEIGHTS), autostart=True, max_people=4)
+    bench.ready()
+    bench.skeletons.clear()
+    bench.publish_people(500)
+    bench.until(lambda: bench.skeletons, "an answer")
+    assert bench.skeletons[0].width == 4 * 17
+    assert bench.next_facts()["stream.too_many_people"] >= 496
+
+
+def test_a_player_without_listeners_says_so(start, recorded):
+    player = start("player", recording=str(recorded), wait_for_subscribers_s=0.3)
+    assert player.process.wait(20) == 1 and "no subscriber on /keypoints" in player.text()
+
+
+def test_a_missing_recording_is_one_clear_error(start):
+    player = start("player", recording="nowhere.npz")
+    assert player.process.wait(20) == 1
+    assert "no file at nowhere.npz" in player.text() and "Traceback" not in player.text()
+
+
+@pytest.mark.skipif(find_spec("rerun") is None, reason="needs rerun-sdk (the extra `viewer`)")
+def test_the_viewer_writes_what_it_sees(start, bench, tmp_path):
+    start("fake", autostart=True)
+    path = tmp_path / "people.rrd"
+    viewer = start("viewer", show="file", file=str(path), remaps={"skeletons": "lifter/skeletons"})
+    viewer.wait_for("writing")
+    bench.ready()
+    for count in (3, 3, 1, 0):
+        bench.publish_people(count)
+        bench.spin(0.1)
+    assert viewer.interrupt(5.0) == 0, viewer.text()
+    assert path.stat().st_size > 2000
