@@ -1,0 +1,79 @@
+"""What the network sees: the same from NumPy and torch, blind to missing pixels, unchanged by where the person is."""
+
+import numpy as np
+import torch
+from helpers import CAMERA, seen, walk
+
+from dp3d_core.camera import turn_to
+from dp3d_core.observation import LOG_SIZE_CENTRE, RAY_LIMIT, follow_all, observe
+
+
+def some_rays(frames=6, seed=0):
+    generator = np.random.default_rng(seed)
+    stamps_s = np.cumsum(generator.uniform(0.01, 0.1, frames))
+    pixels, confidence = seen(walk(stamps_s))
+    confidence = (confidence * (generator.random(confidence.shape) > 0.3)).astype(np.float32)
+    confidence[2] = 0
+    return CAMERA.rays(pixels)[None], confidence[None], (stamps_s - stamps_s[0]).astype(np.float32)[None]
+
+
+def test_numpy_and_torch_agree():
+    rays, confidence, stamps_s = some_rays()
+    state = follow_all(rays, confidence, stamps_s, np)
+    ours = observe(rays, confidence, state, np)
+    tensors = [torch.from_numpy(array) for array in (rays, confidence, stamps_s)]
+    torch_state = follow_all(*tensors, torch)
+    theirs = observe(tensors[0], tensors[1], torch_state, torch)
+    np.testing.assert_allclose(state, torch_state.numpy(), atol=1e-5)
+    for left, right in zip(ours, theirs):
+        np.testing.assert_allclose(left, right.numpy(), atol=2e-5)
+
+
+def test_missing_pixels_may_hold_anything():
+    rays, confidence, stamps_s = some_rays()
+    garbage = np.where((confidence > 0)[..., None], rays, 1e6).astype(np.float32)
+    clean = observe(rays, confidence, follow_all(rays, confidence, stamps_s, np), np)[0]
+    dirty = observe(garbage, confidence, follow_all(garbage, confidence, stamps_s, np), np)[0]
+    np.testing.assert_allclose(dirty, clean, atol=1e-6)
+    assert (clean[..., :2][confidence == 0] == 0).all()
+
+
+def test_a_person_looks_the_same_wherever_the_camera_pans():
+    """The virtual camera faces the person, so panning the real one by any angle changes nothing."""
+    joints = walk(np.arange(1) / 30, start_m=(0.0, 0.0, 4.0))
+    views = []
+    for pan in (0.0, 0.5, -0.9):
+        turn = np.array([[np.cos(pan), 0, np.sin(pan)], [0, 1, 0], [-np.sin(pan), 0, np.cos(pan)]])
+        turned = joints @ turn.T
+        rays = (turned[..., :2] / turned[..., 2:])[None]
+        # the centre as the direction of the same material point
+        state = np.concatenate([rays[:, :, 0], np.full((1, 1, 1), -1.5), np.ones((1, 1, 1))], -1)
+        views.append(observe(rays, np.ones(rays.shape[:-1]), state, np)[0])
+    np.testing.assert_allclose(views[1], views[0], atol=1e-9)
+    np.testing.assert_allclose(views[2], views[0], atol=1e-9)
+
+
+def test_channels_are_scaled_rays_confidence_and_log_size():
+    rays = np.array([[[0.1, 0.0], [-0.1, 0.0]]])
+    state = np.array([[0.0, 0.0, np.log(0.1), 1.0]])
+    channels, rotation, turned = observe(rays, np.array([[1.0, 0.5]]), state, np)
+    np.testing.assert_allclose(rotation, turn_to(np.zeros((1, 2)), np))
+    np.testing.assert_allclose(turned, rays)
+    np.testing.assert_allclose(channels[..., :2], [[[1, 0], [-1, 0]]])
+    np.testing.assert_allclose(channels[..., 2], [[1, 0.5]])
+    np.testing.assert_allclose(channels[..., 3], np.log(0.1) - LOG_SIZE_CENTRE)
+
+
+def test_wild_rays_are_clipped():
+    rays = np.array([[[50.0, -50.0], [0.0, 0.0], [0.1, 0.1]]])
+    state = np.array([[0.0, 0.0, -2.5, 1.0]])
+    channels = observe(rays, np.ones((1, 3)), state, np)[0]
+    assert np.abs(channels[..., :2]).max() == RAY_LIMIT
+
+
+def test_one_visible_joint_and_none_are_finite():
+    rays, confidence, stamps_s = some_rays()
+    confidence[:] = 0
+    confidence[0, 1, 3] = 1
+    out = observe(rays, confidence, follow_all(rays, confidence, stamps_s, np), np)
+    assert all(np.isfinite(array).all() for array in out)
