@@ -66,7 +66,8 @@ def nodes(context):
     yield Node(
         package="tf2_ros", executable="static_transform_publisher", condition=IfCondition(LaunchConfiguration("rviz")),
         arguments=[
-            "--z", str(height_m), "--qx", str(turn[0]), "--qy", str(turn[1]), "--qz", str(turn[2]), "--qw", str(turn[3]),
+            "--z", str(height_m),
+            "--qx", str(turn[0]), "--qy", str(turn[1]), "--qz", str(turn[2]), "--qw", str(turn[3]),
             "--frame-id", "world", "--child-frame-id", FRAME,
         ],
     )  # fmt: skip

@@ -33,7 +33,7 @@ def arguments():
     for name in EXPOSED:
         facts = FACTS[name]
         constraints = facts["constraints"].split(";")[0] if facts["constraints"].startswith("one of") else ""
-        text = "; ".join(filter(None, [facts["description"], constraints]))
+        text = "; ".join(filter(None, [facts["description"], constraints, f"by default {facts['default']!r}"]))
         yield DeclareLaunchArgument(name, default_value="", description=text)
     for name, default, description in (
         ("keypoints", "", "topic of the keypoints; empty: ~/keypoints, /yolo/tracking or /humans/bodies/tracked"),

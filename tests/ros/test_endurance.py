@@ -1,0 +1,207 @@
+"""Long tests of the live node: ten thousand malformed messages, a ten-minute soak, load by people and rate.
+
+Run them with `-m slow`; each prints its figures (`-s`), and BENCH_JSON names a file to add them to as JSON lines.
+"""
+
+import json
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from sensor_msgs.msg import PointCloud2, PointField
+
+import dp3d_core
+from dp3d_ros.conversions.keypoints import stamp_ns
+from dp3d_ros.conversions.pointcloud2 import KEYPOINT_DTYPE
+
+pytestmark = [pytest.mark.ros, pytest.mark.slow, pytest.mark.timeout(1200)]
+WEIGHTS = Path(dp3d_core.__file__).parent / "weights" / "small.safetensors"
+MESSAGES = 10_000
+SOAK_S = float(os.environ.get("SOAK_S", "600"))
+
+
+def report(**figures):
+    """Print figures, and keep them where BENCH_JSON says."""
+    line = json.dumps(figures)
+    print(line)
+    if os.environ.get("BENCH_JSON"):
+        with open(os.environ["BENCH_JSON"], "a") as file:
+            file.write(line + "\n")
+
+
+def memory_mib(node):
+    """Resident memory of a process."""
+    for line in Path(f"/proc/{node.process.pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    raise RuntimeError("no VmRSS")
+
+
+# A cloud that is well-formed but for a few of these: changed numbers, fields, sizes, stamps or bytes.
+numbers = st.sampled_from([np.nan, np.inf, -np.inf, 1e38, -1e38, 0.0, -1.0, 2.0])
+point_changes = st.lists(
+    st.one_of(
+        st.tuples(st.sampled_from(["x", "y", "score"]), st.integers(0, 33), numbers),
+        st.tuples(st.just("joint"), st.integers(0, 33), st.integers(0, 65535)),
+        st.tuples(st.just("person"), st.integers(0, 33), st.integers(-(2**31), 2**31 - 1)),
+    ),
+    max_size=6,
+)
+field_changes = st.lists(
+    st.tuples(
+        st.integers(0, 4), st.sampled_from(["name", "offset", "datatype", "count"]), st.integers(0, 255),
+    ),
+    max_size=2,
+)  # fmt: skip
+cloud_changes = st.lists(
+    st.one_of(
+        st.tuples(st.sampled_from(["width", "height", "point_step", "row_step"]), st.integers(0, 2**32 - 1)),
+        st.tuples(st.sampled_from(["width", "height", "point_step", "row_step"]), st.integers(0, 70)),
+        st.tuples(st.just("is_bigendian"), st.booleans()),
+    ),
+    max_size=2,
+)
+stamps = st.sampled_from(["now", "now", "now", "zero", "repeat", "late", "jump back", "jump ahead", "negative"])
+
+
+def malformed(bench, stamp, points, fields, clouds, cut):
+    """One message from the drawn changes."""
+    table = np.zeros(34, KEYPOINT_DTYPE)
+    table["joint"], table["person"] = np.tile(np.arange(17), 2), np.repeat([0, 1], 17)
+    table["x"], table["y"], table["score"] = 300 + table["joint"], 100 + 15 * table["joint"], 0.9
+    for name, index, value in points:
+        table[name][index] = value
+    moment = {
+        "now": time.time_ns(), "zero": 0, "repeat": bench.last_ns, "late": bench.last_ns - 10_000_000,
+        "jump back": bench.last_ns - 5_000_000_000, "jump ahead": bench.last_ns + 5_000_000_000, "negative": 0,
+    }[stamp]  # fmt: skip
+    message = PointCloud2(
+        header=bench.header(moment), height=1, width=34, point_step=20, row_step=680,
+        fields=[
+            PointField(name=name, offset=offset, datatype={"f": 7, "i": 5, "u": 4}[dtype.kind], count=1)
+            for name, (dtype, offset) in KEYPOINT_DTYPE.fields.items()
+        ],
+    )  # fmt: skip
+    if stamp == "negative":
+        message.header.stamp.sec = -5
+    bench.last_ns = max(stamp_ns(message.header.stamp), 20_000_000)
+    for index, name, value in fields:
+        setattr(message.fields[index], name, str(value) if name == "name" else value)
+    for name, value in clouds:
+        setattr(message, name, value)
+    message.data.frombytes(table.tobytes()[: 680 - cut])
+    return message
+
+
+def test_ten_thousand_malformed_messages_are_all_counted(start, bench):
+    node = start(
+        "lifter", autostart=True, weights=str(WEIGHTS), warn_every_s=60.0,
+        **{"qos_overrides./lifter/keypoints.subscription.reliability": "reliable",
+           "qos_overrides./lifter/keypoints.subscription.depth": 100},
+    )  # fmt: skip
+    bench.ready()
+    before = bench.next_facts()
+    bench.last_ns = time.time_ns()
+    publisher = bench.cloud_publisher()
+    sent = 0
+
+    @settings(
+        max_examples=MESSAGES, deadline=None, phases=[Phase.generate], database=None,
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    @given(stamps, point_changes, field_changes, cloud_changes, st.sampled_from([0, 0, 0, 1, 300, 680]))
+    def publish_all(*changes):
+        nonlocal sent
+        publisher.publish(malformed(bench, *changes))
+        sent += 1
+        bench.spin(0.004)
+
+    while sent < MESSAGES:
+        publish_all()
+    bench.quiet()
+    after = bench.next_facts()
+    assert node.process.poll() is None and "Traceback" not in node.text()
+    assert after["messages_in"] + after["missed"] - before["messages_in"] - before["missed"] == sent
+    assert after["messages_in"] == after["frames_out"] + after["dropped"]
+    assert "drop.lift_failed" not in after, node.text()
+    assert len(bench.skeletons) == after["frames_out"]
+    for message in bench.skeletons:
+        if message.width:
+            values = np.frombuffer(message.data, np.dtype([("f", "<f4", 5), ("rest", "V8")]))["f"]
+            assert np.isfinite(values).all()
+    causes = {key: value for key, value in after.items() if key.startswith(("drop.", "odd.", "stream."))}
+    report(test="malformed", sent=sent, missed=after["missed"], dropped=after["dropped"], causes=causes)
+    bench.skeletons.clear()
+    bench.publish_people(1, stamp_ns=time.time_ns() + 20_000_000_000)
+    bench.until(lambda: bench.skeletons, "an answer to a good message")
+
+
+def play_at(bench, people, hz, seconds, keep_memory=lambda: None):
+    """Publish `people` people at `hz` for some seconds, evenly; returns the number of messages."""
+    start_s, sent = time.monotonic(), 0
+    while time.monotonic() - start_s < seconds:
+        bench.publish_people(people)
+        sent += 1
+        if sent % (10 * hz) == 0:
+            keep_memory()
+        bench.spin(max(0.0, start_s + sent / hz - time.monotonic()))
+    return sent
+
+
+@pytest.mark.parametrize("hz", [30, 60])
+@pytest.mark.parametrize("people", [1, 4, 8, 16])
+def test_load_is_answered_or_dropped_and_counted(start, bench, people, hz):
+    start("lifter", autostart=True, weights=str(WEIGHTS))
+    bench.ready()
+    before = bench.next_facts()
+    bench.skeletons.clear()
+    bench.arrivals_ns.clear()
+    sent = play_at(bench, people, hz, 15)
+    bench.quiet()
+    after = bench.next_facts()
+    new = {key: after[key] - before[key] for key in ("messages_in", "missed", "frames_out", "dropped")}
+    assert new["messages_in"] + new["missed"] == sent and len(bench.skeletons) == new["frames_out"]
+    ages_ms = [(at - stamp_ns(m.header.stamp)) / 1e6 for at, m in zip(bench.arrivals_ns, bench.skeletons)]
+    p50, p95, p99 = np.percentile(ages_ms, (50, 95, 99)).round(2).tolist()
+    latencies = {key: value for key, value in after.items() if key.endswith("_ms")}
+    report(test="load", people=people, hz=hz, sent=sent, **new, round_trip_ms=[p50, p95, p99], **latencies)
+    third = len(ages_ms) // 3
+    assert np.median(ages_ms[-third:]) < 2 * np.median(ages_ms[:third]) + 10, "lag has grown"
+
+
+def test_soak_keeps_memory_flat_and_loses_nothing(start, bench):
+    node = start("lifter", autostart=True, weights=str(WEIGHTS))
+    bench.ready()
+    play_at(bench, 4, 60, 20)  # whatever is allocated once, is by now
+    bench.quiet()
+    before = bench.next_facts()
+    first_mib, seen, latencies_ms = memory_mib(node), [], []
+
+    def look():
+        seen.append(memory_mib(node))
+        latencies_ms.extend((at - stamp_ns(m.header.stamp)) / 1e6 for at, m in zip(bench.arrivals_ns, bench.skeletons))
+        counted[0] += len(bench.skeletons)
+        bench.skeletons.clear()
+        bench.arrivals_ns.clear()
+        bench.markers.clear()
+
+    counted = [0]
+    bench.skeletons.clear()
+    bench.arrivals_ns.clear()
+    sent = play_at(bench, 4, 60, SOAK_S, look)
+    bench.quiet()
+    look()
+    after = bench.next_facts()
+    new = {key: after[key] - before[key] for key in ("messages_in", "missed", "frames_out", "dropped")}
+    percentiles = np.percentile(latencies_ms, (50, 95, 99)).round(2).tolist()
+    report(
+        test="soak", seconds=SOAK_S, sent=sent, **new, first_mib=round(first_mib, 1), last_mib=round(seen[-1], 1),
+        round_trip_ms=percentiles, callback_to_publish_p99_ms=after["callback_to_publish_p99_ms"],
+    )  # fmt: skip
+    assert new["messages_in"] + new["missed"] == sent and counted[0] == new["frames_out"] == new["messages_in"]
+    assert seen[-1] < first_mib + 10, "memory grows"
+    assert node.process.poll() is None
