@@ -42,6 +42,7 @@ class Stream:
         self._source = joint_set(config.joint_set)
         self._levels = triangular_levels(config.lookahead).numpy()
         self._tracks = Tracks(model, groups, config.max_people, config.lookahead + 1)
+        self._tracker = None
         self._stamp_s = None
         self._newest = None
 
@@ -49,15 +50,20 @@ class Stream:
         """Take one frame in and return the skeletons of the frame `lookahead` pushes ago.
 
         stamp_s seconds on the source's clock; people {id: (keypoints_px (K, 2), confidence (K,))}, with confidence 0
-        for a missing keypoint; leave out who was not detected. Returns `Skeletons`; with a lookahead they are empty
-        until a person has been here for lookahead + 1 frames. `latest` is the zero-lag estimate. Misshapen arrays and
-        a stamp that is not finite raise ValueError; everything else is mended and counted.
+        for a missing keypoint; leave out who was not detected. Where the source has no ids, people is a list of such
+        pairs, and ids are assigned by overlap from frame to frame, counting up from 0. Returns `Skeletons`; with a
+        lookahead they are empty until a person has been here for lookahead + 1 frames. `latest` is the zero-lag
+        estimate. Misshapen arrays and a stamp that is not finite raise ValueError; everything else is mended and
+        counted.
         """
         if not isfinite(stamp_s):
             raise ValueError(f"stamp_s: expected finite seconds, got {stamp_s!r}")
-        ids, keypoints_px, confidence = self._check(people)
+        nameless = not isinstance(people, dict)
+        ids, keypoints_px, confidence = self._check(dict(enumerate(people)) if nameless else people)
         if not self._clock(stamp_s):
             return Skeletons.empty(stamp_s, self._metric)
+        if nameless:
+            ids, keypoints_px, confidence = self._assign(keypoints_px, confidence)
         tracks, config = self._tracks, self.config
         joints_px, confidence = adapt(keypoints_px, confidence, self._source)
         confidence[confidence < config.min_confidence] = 0
@@ -98,7 +104,7 @@ class Stream:
         """Forget one person (by the id given to `push`), or everybody and the clock."""
         if person_id is None:
             self._tracks.ids.clear()
-            self._stamp_s = self._newest = None
+            self._stamp_s = self._newest = self._tracker = None
         elif person_id in self._tracks.ids:
             self._tracks.remove(self._tracks.ids.index(person_id))
 
@@ -156,6 +162,20 @@ class Stream:
         self._count("stream_reset", 1)
         self.reset()
         return True
+
+    def _assign(self, keypoints_px, confidence):
+        """Ids for nameless people by the overlap of their boxes; who shows no keypoint has no box and is left out."""
+        from dp3d_core.detect.track import TrackConfig, Tracker
+
+        if self._tracker is None:
+            self._tracker = Tracker(TrackConfig())
+        seen = (confidence > 0).any(1)
+        self._count("few_joints", int((~seen).sum()))
+        keypoints_px, confidence = keypoints_px[seen], confidence[seen]
+        visible = (confidence > 0)[..., None]
+        low = np.where(visible, keypoints_px, np.inf).min(1)
+        high = np.where(visible, keypoints_px, -np.inf).max(1)
+        return self._tracker.update(np.concatenate([low, high], 1)).tolist(), keypoints_px, confidence
 
     def _forget(self, stamp_s):
         """Drop people who have not been seen for longer than reset_after_s."""
