@@ -1,0 +1,226 @@
+"""The closed-form root is exact, says honestly how sure it is, and its filter coasts and never loses a number."""
+
+import numpy as np
+import pytest
+from helpers import swing
+
+from dp3d_core.root import (
+    DETECTOR_SIGMA_M,
+    HEIGHT_SIGMA,
+    MAX_DEPTH_M,
+    MIN_DEPTH_M,
+    Proportions,
+    RootFilter,
+    smooth,
+    solve,
+    stature_m,
+)
+
+ALL = slice(None)
+
+
+def standing_at(roots, pose=None):
+    """Poses (P, 17, 3), exact rays (P, 17, 2) and full confidence of people at `roots` (P, 3)."""
+    pose = swing(np.linspace(0, 1, len(roots))) if pose is None else np.broadcast_to(pose, (len(roots), 17, 3))
+    points = pose + np.asarray(roots)[:, None]
+    return pose, points[..., :2] / points[..., 2:], np.ones((len(roots), 17))
+
+
+def test_root_is_exact_on_noise_free_projections():
+    roots = np.random.default_rng(0).uniform((-1, -1, 1.5), (1, 1, 30), (200, 3))
+    pose, rays, confidence = standing_at(roots)
+    found, variance, solved = solve(pose, rays, confidence, np.full((200, 17), 0.03))
+    np.testing.assert_allclose(found, roots, rtol=1e-9)
+    assert solved.all() and (variance > 0).all()
+
+
+def test_root_is_exact_from_any_three_joints_that_spread():
+    roots = np.array([[0.3, 0.2, 4.0]] * 3)
+    pose, rays, _ = standing_at(roots)
+    confidence = np.zeros((3, 17))
+    for person, joints in enumerate(((3, 10, 13), (0, 2, 16), (8, 11, 6))):
+        confidence[person, list(joints)] = (0.2, 0.9, 0.5)
+    rays = np.where(confidence[..., None] > 0, rays, 77.0)  # what is missing must not matter
+    found, _, solved = solve(pose, rays, confidence, np.full((3, 17), 0.03))
+    np.testing.assert_allclose(found, roots, rtol=1e-9)
+    assert solved.all()
+
+
+def test_too_few_or_coincident_rays_and_people_behind_are_unsolved_and_finite():
+    pose, rays, confidence = standing_at(np.array([[0.0, 0.0, 4.0]] * 4))
+    rays = rays.copy()
+    confidence[0] = 0
+    confidence[1, 2:] = 0
+    rays[2] = 0.1
+    rays[3] = -rays[3]  # upside down: only a person behind the camera looks like this
+    found, variance, solved = solve(pose, rays, confidence, np.full((4, 17), 0.03))
+    assert not solved.any()
+    assert np.isfinite(found).all() and np.isfinite(variance).all()
+    assert ((found[:, 2] >= MIN_DEPTH_M) & (found[:, 2] <= MAX_DEPTH_M)).all()
+
+
+def test_depth_variance_is_honest_by_monte_carlo():
+    """Errors of the pose (its sigma) and of the detector: the stated standard deviation is the one found."""
+    generator = np.random.default_rng(1)
+    for depth, sigma in ((2.5, 0.03), (5.0, 0.05), (9.0, 0.02)):
+        roots = np.tile([0.0, 0.0, depth], (4000, 1))
+        pose, rays, _ = standing_at(roots, swing(np.array([0.2]))[0])
+        confidence = np.tile(generator.uniform(0.3, 1, 17), (4000, 1))
+        wrong_pose = pose + sigma * generator.normal(size=pose.shape)
+        wrong_rays = rays + DETECTOR_SIGMA_M / depth * generator.normal(size=rays.shape)
+        found, variance, solved = solve(wrong_pose, wrong_rays, confidence, np.full((4000, 17), sigma))
+        assert solved.all()
+        assert found[:, 2].std() == pytest.approx(np.sqrt(variance).mean(), rel=0.15)
+        assert found[:, 2].mean() == pytest.approx(depth, rel=0.02)
+
+
+def test_depth_scales_with_the_body():
+    pose, rays, confidence = standing_at(np.array([[0.3, 0.2, 4.0]]))
+    found = [solve(pose * scale, rays, confidence, np.full((1, 17), 0.03))[0][0] for scale in (1.0, 1.2)]
+    np.testing.assert_allclose(found[1], 1.2 * found[0])
+
+
+def run_filter(truth_m, noise, dt_s=1 / 30, seen=None, seed=0):
+    """Filter noisy roots of one person (T, 3); returns roots (T, 3), sigma (T,)."""
+    generator = np.random.default_rng(seed)
+    one, out, sigma = RootFilter(1), [], []
+    for frame, root in enumerate(truth_m):
+        visible = seen is None or seen[frame]
+        measured = root * (1 + noise * generator.normal())
+        one.predict(ALL, np.array([dt_s if frame else 0.0]))
+        one.correct(ALL, measured[None], np.array([(noise * root[2]) ** 2]), np.array([visible]), np.array([dt_s]))
+        place, spread = one.root(ALL, 0.0)
+        out.append(place[0])
+        sigma.append(spread[0])
+    return np.array(out), np.array(sigma)
+
+
+def test_filter_follows_a_constant_velocity_and_is_smoother_than_its_input():
+    stamps_s = np.arange(240) / 30
+    truth = np.array([-2.0, 0.2, 4.0]) + stamps_s[:, None] * np.array([0.6, 0.0, 0.1])
+    out, _ = run_filter(truth, noise=0.02)
+    late = slice(90, None)
+    assert np.linalg.norm(out - truth, axis=1)[late].mean() < 0.06
+    depth_noise = 0.02 * 4.5
+    assert np.diff(out[late, 2], 2).std() < depth_noise / 5
+
+
+def test_filter_coasts_with_growing_doubt_then_recovers():
+    stamps_s = np.arange(150) / 30
+    truth = np.array([-1.0, 0.0, 4.0]) + stamps_s[:, None] * np.array([0.5, 0.0, 0.0])
+    seen = np.ones(150, bool)
+    seen[100:115] = False
+    out, sigma = run_filter(truth, noise=0.01, seen=seen)
+    assert (np.diff(sigma[99:115]) > 0).all()
+    assert np.linalg.norm(out[114] - truth[114]) < 0.3
+    assert sigma[-1] < sigma[114] and np.linalg.norm(out[-1] - truth[-1]) < 0.1
+
+
+def test_filter_never_gives_nan_whatever_happens():
+    generator = np.random.default_rng(3)
+    people = RootFilter(4)
+    with np.errstate(all="raise", under="ignore"):
+        for _ in range(500):
+            dt_s = generator.choice([0.0, 1e-6, 0.03, 1.0, 60.0], 4)
+            root = generator.normal(size=(4, 3)) * generator.choice([1e-3, 1.0, 100.0], (4, 1))
+            people.predict(ALL, dt_s)
+            people.correct(ALL, root, generator.choice([0.0, 1e-4, 1e4], 4), generator.random(4) > 0.4, dt_s)
+            place, sigma = people.root(ALL, HEIGHT_SIGMA)
+            assert np.isfinite(place).all() and np.isfinite(sigma).all() and (sigma >= 0).all()
+
+
+def test_people_in_one_filter_do_not_touch_each_other():
+    generator = np.random.default_rng(4)
+    both, alone = RootFilter(2), RootFilter(1)
+    for _ in range(30):
+        root = generator.uniform((-1, -1, 2), (1, 1, 6), (2, 3))
+        seen = generator.random(2) > 0.2
+        for people, rows in ((both, slice(0, 2)), (alone, slice(1, 2))):
+            dt_s = np.full(len(root[rows]), 0.04)
+            people.predict(ALL, dt_s)
+            people.correct(ALL, root[rows], np.full(len(root[rows]), 0.01), seen[rows], dt_s)
+    np.testing.assert_allclose(both.mean[1], alone.mean[0])
+    np.testing.assert_allclose(both.covariance[1], alone.covariance[0])
+
+
+def test_moved_and_cleared_rows_are_as_before_and_as_new():
+    people = RootFilter(2)
+    people.correct(ALL, np.array([[0, 0, 3.0], [1, 0, 5.0]]), np.full(2, 0.01), np.ones(2, bool), np.full(2, 0.03))
+    people.move(1, 0)
+    np.testing.assert_allclose(people.root(slice(0, 1), 0)[0], people.root(slice(1, 2), 0)[0])
+    people.clear(0)
+    assert not people.started[0] and people.started[1]
+    people.correct(slice(0, 1), np.array([[0, 0, 8.0]]), np.full(1, 0.01), np.ones(1, bool), np.full(1, 0.03))
+    np.testing.assert_allclose(people.root(slice(0, 1), 0)[0], [[0, 0, 8.0]])
+
+
+def test_filter_sigma_is_honest_for_errors_that_last():
+    """Depth errors with the correlation time the filter assumes: its stated sigma covers what happens."""
+    generator, dt_s, errors = np.random.default_rng(5), 1 / 30, []
+    keep = np.exp(-dt_s / 0.2)
+    people = RootFilter(400)
+    slow = generator.normal(size=400)
+    for frame in range(90):
+        slow = keep * slow + np.sqrt(1 - keep**2) * generator.normal(size=400)
+        root = np.stack([np.zeros(400), np.zeros(400), 4.0 * np.exp(0.02 * slow)], 1)
+        people.predict(ALL, np.full(400, dt_s if frame else 0.0))
+        people.correct(ALL, root, np.full(400, (0.02 * 4) ** 2), np.ones(400, bool), np.full(400, dt_s))
+        place, sigma = people.root(ALL, 0.0)
+        if frame > 30:
+            errors.append((place[:, 2] - 4.0) / sigma)
+    assert 0.4 < np.std(errors) < 1.3
+
+
+def test_smoothing_is_exact_on_exact_roots_and_finite_without_any():
+    stamps_s = np.cumsum(np.random.default_rng(0).uniform(0.01, 0.08, 40))
+    truth = np.array([-1.0, 0.1, 4.0]) + stamps_s[:, None] * np.array([0.3, 0.0, 0.0])
+    out, sigma = smooth(truth, np.full(40, 1e-4), np.ones(40, bool), stamps_s)
+    np.testing.assert_allclose(out, truth, atol=0.01)
+    assert (sigma > 0).all()
+    out, sigma = smooth(truth, np.full(40, 1e-4), np.zeros(40, bool), stamps_s)
+    assert np.isfinite(out).all() and (sigma > 100).all()
+
+
+def test_smoothing_bridges_a_gap_from_both_sides():
+    stamps_s = np.arange(60) / 30
+    truth = np.array([-1.0, 0.1, 4.0]) + stamps_s[:, None] * np.array([0.5, 0.0, -0.2])
+    solved = np.ones(60, bool)
+    solved[25:35] = False
+    measured = np.where(solved[:, None], truth, 50.0)
+    out, sigma = smooth(measured, np.full(60, 1e-4), solved, stamps_s)
+    assert np.linalg.norm(out - truth, axis=1).max() < 0.1
+    assert sigma[30] > sigma[10]
+
+
+def test_running_bone_lengths_converge_and_hold():
+    generator = np.random.default_rng(6)
+    truth = swing(np.array([0.3]))
+    people = Proportions(1)
+    lengths = []
+    for _ in range(200):
+        pose = (truth + 0.03 * generator.normal(size=truth.shape)).astype(np.float32)
+        pose -= pose[:, :1]
+        people.update(ALL, pose, np.full((1, 17), 0.03, np.float32), np.full(1, 1 / 30, np.float32))
+        held = people.apply(ALL, pose)
+        lengths.append(np.linalg.norm(held[0, 2] - held[0, 1]))
+        assert held.dtype == np.float32 and (held[:, 0] == 0).all()
+    assert np.std(lengths[100:]) < 0.003 and abs(np.mean(lengths[100:]) - 0.44) < 0.01
+
+
+def test_known_height_sets_the_stature_and_keeps_the_directions():
+    pose = swing(np.array([0.3, 0.8])).astype(np.float32)
+    people = Proportions(2)
+    people.update(ALL, pose, np.full((2, 17), 0.03, np.float32), np.full(2, 1 / 30, np.float32))
+    tall = people.apply(ALL, pose, person_height_m=2.0)
+    bones = Proportions(2)
+    bones.update(ALL, tall, np.full((2, 17), 0.03, np.float32), np.full(2, 1 / 30, np.float32))
+    scale = np.linalg.norm(tall, axis=-1)[:, 1:] / np.linalg.norm(pose, axis=-1)[:, 1:]
+    np.testing.assert_allclose(scale, 2.0 / stature_m(people.length_m)[0], rtol=1e-4)
+
+
+def test_stature_of_a_standing_figure_is_its_height():
+    pose = swing(np.array([0.0]), yaw=0.0).astype(np.float32)  # legs straight, arms hanging
+    people = Proportions(1)
+    people.update(ALL, pose, np.full((1, 17), 0.03, np.float32), np.full(1, 1 / 30, np.float32))
+    head_to_ankle = pose[0, 3, 1] - pose[0, 10, 1]
+    assert stature_m(people.length_m)[0] == pytest.approx(head_to_ankle + 0.08, abs=0.01)
