@@ -1,27 +1,8 @@
 """PyTorch, op by op: the reference that every other backend is compared with."""
 
 import torch
-from torch import nn
 
-from dp3d_core.model.denoiser import Context
-
-
-class RollingStep(nn.Module):
-    """`Denoiser.step` with flat tensors in and out: the graph that is exported and compiled."""
-
-    def __init__(self, denoiser):
-        super().__init__()
-        self.denoiser = denoiser
-
-    def forward(self, noisy, seen, noise_level, stamps_s, keys, values, filled, pooled, decay):
-        """See `dp3d_core.backends`."""
-        context = Context(keys, values, filled, pooled)
-        prediction, new_keys, new_values, new_pooled = self.denoiser.step(
-            noisy, seen, noise_level, stamps_s, context, decay
-        )
-        return (
-            prediction.clean, prediction.log_variance, prediction.action_logits[:, -1], new_keys, new_values, new_pooled,
-        )  # fmt: skip
+from dp3d_core.backends.graphs import RollingStep, WindowPass
 
 
 class Eager:
@@ -30,12 +11,20 @@ class Eager:
     name = "eager"
 
     def __init__(self, denoiser):
-        self._step = RollingStep(denoiser.eval())
-        self._device = next(denoiser.parameters()).device
+        self._rolling, self._window = RollingStep(denoiser.eval()), None
+        self._denoiser, self._device = denoiser, next(denoiser.parameters()).device
 
-    @torch.inference_mode()
     def step(self, *arrays):
         """See `dp3d_core.backends`."""
-        return tuple(
-            out.cpu().numpy() for out in self._step(*(torch.from_numpy(array).to(self._device) for array in arrays))
-        )
+        return self._run(self._rolling, arrays)
+
+    def window(self, *arrays):
+        """See `dp3d_core.backends`."""
+        if self._window is None:
+            self._window = WindowPass(self._denoiser).to(self._device)
+        return self._run(self._window, arrays)
+
+    @torch.inference_mode()
+    def _run(self, module, arrays):
+        outputs = module(*(torch.from_numpy(array).to(self._device) for array in arrays))
+        return tuple(output.cpu().numpy() for output in outputs)

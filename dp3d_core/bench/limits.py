@@ -1,0 +1,72 @@
+"""How fast this machine could be at best: measured matrix products at the network's own shapes, and memory bandwidth."""
+
+import time
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+
+def multiply_accumulates(module, inputs):
+    """MACs of one call, counted by torch (matrix products only; the rest is not what the limit is made of)."""
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        module(*inputs)
+    return counter.get_total_flops() / 2
+
+
+def linear_shapes(module, inputs):
+    """[(rows, in, out)] of every linear layer that one call runs, in order."""
+    shapes, hooks = [], []
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear):
+            note = lambda m, x, y: shapes.append((x[0].numel() // m.in_features, m.in_features, m.out_features))  # noqa: E731
+            hooks.append(layer.register_forward_hook(note))
+    with torch.inference_mode():
+        module(*inputs)
+    for hook in hooks:
+        hook.remove()
+    return shapes
+
+
+def fastest_s(call, seconds=0.15, least=3):
+    """The fastest of many calls: a limit is what the machine can do, not what it did while disturbed."""
+    best, started, calls = float("inf"), time.perf_counter(), 0
+    while calls < least or time.perf_counter() - started < seconds:
+        before = time.perf_counter()
+        call()
+        best = min(best, time.perf_counter() - before)
+        calls += 1
+    return best
+
+
+def gemm_gflops(shapes, dtype=torch.float32, device="cpu", seconds=0.15):
+    """GFLOP/s of bare matrix products of these shapes, one after the other, each with weights of its own.
+
+    Weights of their own: like the network, the products then read them from wherever they fit (L2, L3 or memory).
+    """
+    with torch.inference_mode():
+        operands = [
+            (torch.randn(m, k, device=device, dtype=dtype), torch.randn(k, n, device=device, dtype=dtype),
+             torch.empty(m, n, device=device, dtype=dtype))
+            for m, k, n in shapes
+        ]  # fmt: skip
+
+        def run():
+            for left, right, out in operands:
+                torch.mm(left, right, out=out)
+
+        return 2 * sum(m * k * n for m, k, n in shapes) / fastest_s(run, seconds) / 1e9
+
+
+def bandwidth_gb_s(size_bytes, seconds=0.2):
+    """GB/s at which one thread reads an array of this size over and over: of the caches where it fits there."""
+    array = np.ones(max(int(size_bytes) // 4, 1024), np.float32)
+    tensor = torch.from_numpy(array)
+    with torch.inference_mode():
+        return tensor.numel() * 4 / fastest_s(lambda: tensor.sum(), seconds) / 1e9
+
+
+def limit_ms(mac, gflops, weight_bytes, gb_s):
+    """The larger of doing the products and reading the weights once."""
+    return max(2 * mac / gflops / 1e6, weight_bytes / gb_s / 1e6)
