@@ -74,8 +74,11 @@ def all_fields(*classes):
     return {item.name: item for cls in classes for item in fields(cls)}
 
 
-def declare(node, *classes):
-    """Declare every field of the config classes as a parameter of `node`; rclpy raises on wrong types and ranges."""
+def declare(node, *classes, read_only=False):
+    """Declare every field of the config classes as a parameter of `node`; rclpy raises on wrong types and ranges.
+
+    read_only: for nodes that read their parameters once, at start.
+    """
     from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, ParameterType
 
     types = {
@@ -86,7 +89,7 @@ def declare(node, *classes):
         facts = describe(item)
         descriptor = ParameterDescriptor(
             name=facts["name"], type=types[facts["type"]], description=facts["description"],
-            additional_constraints=facts["constraints"],
+            additional_constraints="" if read_only else facts["constraints"], read_only=read_only,
         )  # fmt: skip
         if facts["type"] is float and facts["high"] is not None:
             descriptor.floating_point_range = [FloatingPointRange(from_value=facts["low"], to_value=facts["high"])]

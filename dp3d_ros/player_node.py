@@ -56,7 +56,7 @@ class PlayerNode(Node):
 
     def __init__(self, **options):
         super().__init__("player", **options)
-        parameters.declare(self, PlayerConfig)
+        parameters.declare(self, PlayerConfig, read_only=True)
         for name in parameters.unknown_overrides(self):
             self.get_logger().warning(f"parameter {name!r} is not known and has no effect; see `ros2 param list`")
         self._config = parameters.read(self, PlayerConfig)

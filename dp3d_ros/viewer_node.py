@@ -47,7 +47,7 @@ class ViewerNode(Node):
 
     def __init__(self, **options):
         super().__init__("viewer", **options)
-        parameters.declare(self, ViewerConfig)
+        parameters.declare(self, ViewerConfig, read_only=True)
         for name in parameters.unknown_overrides(self):
             self.get_logger().warning(f"parameter {name!r} is not known and has no effect; see `ros2 param list`")
         config = parameters.read(self, ViewerConfig)

@@ -52,10 +52,6 @@ def read_points(cloud, required):
     end = max(offset + np.dtype(code).itemsize for offset, code in layout.values())
     if end > cloud.point_step:
         raise BadMessage("bad_size", f"PointCloud2.point_step: fields end at byte {end}, got {cloud.point_step}")
-    dtype = np.dtype(
-        {"names": list(layout), "formats": [order + code for _, code in layout.values()],
-         "offsets": [offset for offset, _ in layout.values()], "itemsize": cloud.point_step}
-    )  # fmt: skip
     row_bytes = cloud.width * cloud.point_step
     row_step = cloud.row_step if cloud.height > 1 else row_bytes
     needed = (cloud.height - 1) * row_step + row_bytes if count else 0
@@ -66,7 +62,11 @@ def read_points(cloud, required):
             f"bytes, got {len(cloud.data)} (row_step {cloud.row_step})",
         )
     if not count:
-        return np.zeros(0, dtype)
+        return np.zeros(0, [(name, order + code) for name, (_, code) in layout.items()])
+    dtype = np.dtype(
+        {"names": list(layout), "formats": [order + code for _, code in layout.values()],
+         "offsets": [offset for offset, _ in layout.values()], "itemsize": cloud.point_step}
+    )  # fmt: skip
     data = np.frombuffer(cloud.data, np.uint8, count=needed)
     if row_step != row_bytes:
         rows = [data[row * row_step : row * row_step + row_bytes] for row in range(cloud.height)]

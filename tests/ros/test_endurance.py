@@ -113,8 +113,8 @@ def test_ten_thousand_malformed_messages_are_all_counted(start, bench):
         max_examples=MESSAGES, deadline=None, phases=[Phase.generate], database=None,
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
-    @given(stamps, point_changes, field_changes, cloud_changes, st.sampled_from([0, 0, 0, 1, 300, 680]))
-    def publish_all(*changes):
+    @given(st.tuples(stamps, point_changes, field_changes, cloud_changes, st.sampled_from([0, 0, 0, 1, 300, 680])))
+    def publish_all(changes):
         nonlocal sent
         publisher.publish(malformed(bench, *changes))
         sent += 1

@@ -95,7 +95,10 @@ def test_any_layout_of_the_fields_reads_alike(float_code, integer_code):
 
 
 def test_a_cloud_without_points_is_a_frame_with_nobody():
-    assert people_from_cloud(cloud_from_people({}, HEADER), 17).keypoints == {}
+    cloud = cloud_from_people({}, HEADER)
+    assert people_from_cloud(cloud, 17).keypoints == {}
+    cloud.point_step = 2**32 - 1
+    assert people_from_cloud(cloud, 17).keypoints == {}
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e30])
@@ -131,6 +134,8 @@ def change(**values):
         (change(width=1000), "bad_size"),
         (change(width=2**32 - 1, height=2**32 - 1), "too_many_points"),
         (change(height=3, row_step=1), "bad_size"),
+        (change(point_step=2**32 - 1), "bad_size"),
+        (change(point_step=2**32 - 1, width=3, height=3, row_step=2**32 - 1), "bad_size"),
         (lambda cloud: cloud.data.pop(), "bad_size"),
         (lambda cloud: setattr(cloud.fields[0], "datatype", 99), "bad_fields"),
         (lambda cloud: setattr(cloud.fields[0], "count", 4), "bad_fields"),
@@ -154,7 +159,8 @@ def test_a_malformed_cloud_is_refused_by_cause(spoil, cause):
         st.tuples(st.sampled_from(["x", "y", "score", "joint", "person", ""]), st.integers(0, 64), st.integers(0, 9)),
         max_size=7,
     ),
-    st.integers(0, 40), st.integers(0, 12), st.integers(0, 3), st.integers(0, 500), st.binary(max_size=600),
+    st.integers(0, 40) | st.integers(0, 2**32 - 1), st.integers(0, 12), st.integers(0, 3),
+    st.integers(0, 500) | st.integers(0, 2**32 - 1), st.binary(max_size=600),
     st.booleans(),
 )  # fmt: skip
 def test_random_clouds_give_finite_people_or_a_refusal(fields, step, width, height, row_step, data, big):
