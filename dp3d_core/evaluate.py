@@ -57,7 +57,7 @@ def fitted_temperature(lifter, sequences):
 
 
 def evaluate(*, weights, motions_path, split="dev", mode="stream", lookahead=0, detector="noisy", rate_hz=30.0, seed=0,
-             coco=False, steps=1, samples=1, oracle_label=False, baselines=True):  # fmt: skip
+             coco=False, steps=1, samples=1, causal=False, oracle_label=False, baselines=True):  # fmt: skip
     """The evaluation as a JSON-ready dict: what made the numbers, overall, groups and baselines."""
     lifter = Lifter.load(weights)
     motions = load_motions(motions_path)
@@ -69,8 +69,10 @@ def evaluate(*, weights, motions_path, split="dev", mode="stream", lookahead=0, 
     if mode == "stream":
         method = partial(methods.stream, lifter, lookahead=lookahead)
     else:
-        method = partial(methods.offline, lifter, steps=steps, samples=samples, oracle_label=oracle_label)
-        name = "offline_oracle_label" if oracle_label else mode
+        method = partial(
+            methods.offline, lifter, steps=steps, samples=samples, causal=causal, oracle_label=oracle_label
+        )
+        name = ("offline_causal" if causal else mode) + ("_oracle_label" if oracle_label else "")
     result = score(method, sequences)
     report = {
         "data": {"motions": Path(motions_path).name, "split": split, "clips": len(sequences), "rate_hz": rate_hz,
@@ -140,6 +142,7 @@ def main(argv=None):
     parser.add_argument("--coco", action="store_true", help="only what a COCO detector sees: no spine, no head top")
     parser.add_argument("--steps", type=int, default=1, help="denoising steps (offline)")
     parser.add_argument("--samples", type=int, default=1, help="hypotheses, averaged (offline)")
+    parser.add_argument("--causal", action="store_true", help="offline, but looking back only, as a stream does")
     parser.add_argument("--oracle-label", action="store_true", help="give the true action (offline); an oracle")
     parser.add_argument("--seed", type=int, default=0, help="seed of cameras and detector noise")
     parser.add_argument("--json", help="write the report here")
@@ -150,7 +153,7 @@ def main(argv=None):
     options = {
         "weights": arguments.weights, "motions_path": arguments.motions, "split": arguments.split,
         "rate_hz": arguments.rate_hz, "seed": arguments.seed, "coco": arguments.coco, "steps": arguments.steps,
-        "samples": arguments.samples, "oracle_label": arguments.oracle_label,
+        "samples": arguments.samples, "causal": arguments.causal, "oracle_label": arguments.oracle_label,
     }  # fmt: skip
     try:
         if arguments.fit_temperature:

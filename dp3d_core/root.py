@@ -15,12 +15,12 @@ HEIGHT_SIGMA = 0.05
 """Relative standard deviation of the unknown body size; depth error is proportional to it (4 % = 11 cm at 4 m)."""
 KNOWN_HEIGHT_SIGMA = 0.015
 """The same once `person_height_m` is given: posture and joint definitions remain."""
-ACCELERATION_M_S2 = 2.5
+ACCELERATION_M_S2 = 2.0
 """Standard deviation of a walking person's root acceleration: the process noise of the filter."""
-ERROR_TIME_S = 0.4
+ERROR_TIME_S = 0.6
 """Pose and detector errors last this long; a frame is therefore worth less than an independent measurement."""
 MIN_DEPTH_M, MAX_DEPTH_M = 0.3, 100.0
-BONE_TIME_S = 4.0
+BONE_TIME_S = 10.0
 """Time constant after which running bone lengths forget."""
 ANKLE_TO_FLOOR_M = 0.08
 

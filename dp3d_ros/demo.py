@@ -29,7 +29,7 @@ def arguments(args=None):
     parser.add_argument("--out", type=Path, default=Path("build/demo"), help="folder for film, picture and summary")
     parser.add_argument("--recording", default="vtest", help="shipped recording, or path of one (npz)")
     parser.add_argument("--weights", default="small", help="shipped weights, or path of a checkpoint")
-    parser.add_argument("--seconds", type=float, default=60.0, help="play so much of it, in real time; 0: all of it")
+    parser.add_argument("--seconds", type=float, default=45.0, help="play so much of it, in real time; 0: all of it")
     parser.add_argument("--video", type=Path, help="the recording's own video, to draw below the keypoints")
     options = parser.parse_args(args)
     if not 0 <= options.seconds < 86400:
