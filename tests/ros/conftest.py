@@ -62,7 +62,8 @@ def start(domain):
     nodes = []
 
     def start_node(name, *, remaps=None, env=None, files=(), **parameters):
-        target = [str(HERE / "fake_lifter.py")] if name == "fake" else ["-m", f"dp3d_ros.{name}_node"]
+        own = {"fake": "fake_lifter.py", "echo": "echo_node.py"}
+        target = [str(HERE / own[name])] if name in own else ["-m", f"dp3d_ros.{name}_node"]
         command = [sys.executable, *target, "--ros-args"]
         for file in files:
             command += ["--params-file", str(file)]
