@@ -111,7 +111,7 @@ class Bench:
         self.until(lambda: self.facts(), "diagnostics")
         self.quiet()
 
-    def quiet(self, for_s=0.3):
+    def quiet(self, for_s=0.2):
         """Spin until nothing has come for a while."""
         count = -1
         while count != len(self.skeletons):

@@ -145,13 +145,13 @@ def test_overload_drops_and_counts_while_latency_stays_flat(start, bench):
     before = bench.next_facts()
     bench.skeletons.clear()
     bench.arrivals_ns.clear()
-    for _ in range(150):  # 100 Hz into a lifter that manages 20
+    for _ in range(100):  # 100 Hz into a lifter that manages 20
         bench.publish_people()
         bench.spin(0.01)
     bench.quiet()
     after = bench.next_facts()
     sent = after["messages_in"] + after["missed"] - before["messages_in"] - before["missed"]
-    assert sent == 150 and after["missed"] - before["missed"] > 50
+    assert sent == 100 and after["missed"] - before["missed"] > 30
     ages_ms = [(arrival - stamp_ns(m.header.stamp)) / 1e6 for arrival, m in zip(bench.arrivals_ns, bench.skeletons)]
     assert max(ages_ms[-5:]) < 300, "lag has grown"
 

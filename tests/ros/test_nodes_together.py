@@ -67,7 +67,7 @@ def test_replay_in_simulated_time_fast_and_looped(start, bench, recorded):
     start("player", recording=str(recorded), clock=True, rate=4.0, loop=True, remaps={"keypoints": "lifter/keypoints"})
     bench.until(lambda: bench.facts().get("odd.clock_jumped_back", 0) >= 2, "two jumps back", timeout_s=60)
     facts = bench.facts()
-    assert "odd.stamp_of_another_clock" not in facts and facts["input_hz"] > 60
+    assert "odd.stamp_of_another_clock" not in facts and facts["frames_out"] > FRAMES
     assert facts["stamp_to_publish_p50_ms"] < 500
     stamps_s = [message.header.stamp.sec for message in bench.skeletons]
     assert set(stamps_s) == {1000, 1001}
