@@ -178,10 +178,11 @@ class Proportions:
         self.weight[rows] = total
 
     def apply(self, rows, joints_m, person_height_m=0.0):
-        """Poses (P, 17, 3) with the running bone lengths, scaled to person_height_m where it is given."""
+        """Poses (P, 17, 3) with the running bone lengths (their own before any `update`), scaled to person_height_m
+        where it is given."""
         bones = joints_m[:, _CHILD] - joints_m[:, _PARENT]
         length = np.sqrt((bones**2).sum(-1)) + np.float32(1e-6)
-        wanted = self.length_m[rows]
+        wanted = np.where(self.weight[rows] > 0, self.length_m[rows], length)
         if person_height_m > 0:
             wanted = wanted * (person_height_m / np.maximum(stature_m(wanted), 0.3))[:, None]
         return _CHAIN @ (bones * (wanted / length)[..., None]).astype(np.float32)

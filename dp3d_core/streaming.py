@@ -82,10 +82,13 @@ class Stream:
         seen_confidence[rows[taken]] = confidence[taken]
 
         dt_s = np.where(tracks.frames[:count] > 0, stamp_s - tracks.stamp_s[:count, -1], 0.0).astype(np.float32)
+        output_before_s = tracks.stamp_s[:count, 0].copy()
         self._look(rays, seen_confidence, dt_s, stamp_s, count)
         logits = self._denoise(dt_s, count)
         self._stamp_s = stamp_s
-        return self._place(stamp_s, dt_s, logits, count)
+        # what is placed is the oldest row: its time moves by the interval of `lookahead` pushes ago
+        step_s = (tracks.stamp_s[:count, 0] - output_before_s).astype(np.float32)
+        return self._place(stamp_s, step_s, logits, count)
 
     @property
     def latest(self):
@@ -232,7 +235,7 @@ class Stream:
         tracks.remember(count, keys, values, pooled)
         return log_variance, logits
 
-    def _place(self, stamp_s, dt_s, output, count):
+    def _place(self, stamp_s, step_s, output, count):
         """The oldest row of the working windows, in metres in the camera."""
         tracks, config = self._tracks, self.config
         log_variance, logits = output
@@ -240,12 +243,12 @@ class Stream:
         rows = slice(0, count)
         pose_m = tracks.clean[rows, 0] * self._pose_unit_m
         sigma_m = self._sigma(log_variance[:, 0], tracks.unseen_s[rows, 0])
-        tracks.bones.update(rows, pose_m, sigma_m, dt_s)
-        # a person's first output frame starts its filter; until then its rows hold nothing
+        # a person's first output frame starts its filter and bone lengths; until then its rows hold nothing
         ready = tracks.frames[rows] >= tracks.window
-        step_s = np.where(ready, dt_s, 0.0)
+        there = np.flatnonzero(ready)
+        tracks.bones.update(there, pose_m[there], sigma_m[there], step_s[there])
         tracks.root.predict(rows, step_s)
-        joints_cam_m, root_sigma_m = self._metres(tracks.root, tracks.bones, pose_m, sigma_m, 0, dt_s, ready, count)
+        joints_cam_m, root_sigma_m = self._metres(tracks.root, tracks.bones, pose_m, sigma_m, 0, step_s, ready, count)
         self._newest = (stamp_s, log_variance, actions, count)
         shown = ready & tracks.root.started[rows] & (tracks.unseen_s[rows, 0] <= config.predict_for_s)
         chosen = np.flatnonzero(shown)
