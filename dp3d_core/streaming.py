@@ -92,7 +92,8 @@ class Stream:
 
     @property
     def latest(self):
-        """The newest frame's zero-lag `Skeletons`; with lookahead 0 what `push` returned. None before any person."""
+        """The newest frame's zero-lag `Skeletons`; with lookahead 0 what `push` returned. None before any person and after a
+        reset."""
         if self._newest is None or self.config.lookahead == 0:
             return self._newest
         return self._ahead(*self._newest)
@@ -110,6 +111,7 @@ class Stream:
             self._stamp_s = self._newest = self._tracker = None
         elif person_id in self._tracks.ids:
             self._tracks.remove(self._tracks.ids.index(person_id))
+            self._newest = None
 
     def configure(self, **options):
         """Change options that are `live` while running; ValueError refuses the others."""
