@@ -268,7 +268,8 @@ class Stream:
         rotation = tracks.rotation[rows, row]
         root, variance, solved = solve(pose_m, tracks.rays[rows, row], tracks.seen[rows, row, :, 2], sigma_m)
         turned = np.einsum("pij,pi->pj", rotation, root)
-        self._count("unsolved_root", int((ready & ~solved & (tracks.unseen_s[rows, row] == 0)).sum()))
+        if row == 0:  # not where `latest` only looks ahead
+            self._count("unsolved_root", int((ready & ~solved & (tracks.unseen_s[rows, row] == 0)).sum()))
         # behind the image plane there is no bearing; such a person coasts
         solved &= ready & (turned[:, 2] > 0.1)
         roots.correct(rows, turned, variance, solved, np.maximum(dt_s, 1e-3))
