@@ -4,7 +4,7 @@ One network pass a frame over all people. Time is the stamps': the wall clock is
 """
 # P people in this frame, K keypoints of the source, J = 17 joints, W = lookahead + 1 rows of the working window
 
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import replace
 from math import isfinite
 
@@ -44,6 +44,7 @@ class Stream:
         self._tracks = Tracks(model, groups, config.max_people, config.lookahead + 1)
         self._tracker = None
         self._stamp_s = None
+        self._window_stamps_s = deque(maxlen=config.lookahead + 1)
         self._newest = None
 
     def push(self, stamp_s, people):
@@ -62,6 +63,7 @@ class Stream:
         ids, keypoints_px, confidence = self._check(dict(enumerate(people)) if nameless else people)
         if not self._clock(stamp_s):
             return Skeletons.empty(stamp_s, self._metric)
+        self._window_stamps_s.append(stamp_s)
         if nameless:
             ids, keypoints_px, confidence = self._assign(keypoints_px, confidence)
         tracks, config = self._tracks, self.config
@@ -75,7 +77,7 @@ class Stream:
         count = len(tracks)
         if count == 0:
             self._stamp_s, self._newest = stamp_s, None
-            return Skeletons.empty(stamp_s, self._metric)
+            return Skeletons.empty(self._window_stamps_s[0], self._metric)
         rays, seen_confidence = np.zeros((count, 17, 2), np.float32), np.zeros((count, 17), np.float32)
         taken = rows >= 0
         rays[rows[taken]] = self.camera.rays(joints_px[taken])
@@ -92,8 +94,10 @@ class Stream:
 
     @property
     def latest(self):
-        """The newest frame's zero-lag `Skeletons`; with lookahead 0 what `push` returned. None before any person and after a
-        reset."""
+        """The newest frame's zero-lag `Skeletons`; with lookahead 0 what `push` returned.
+
+        None before any person and after a reset.
+        """
         if self._newest is None or self.config.lookahead == 0:
             return self._newest
         return self._ahead(*self._newest)
@@ -109,6 +113,7 @@ class Stream:
         if person_id is None:
             self._tracks.ids.clear()
             self._stamp_s = self._newest = self._tracker = None
+            self._window_window_stamps_s.clear()
         elif person_id in self._tracks.ids:
             self._tracks.remove(self._tracks.ids.index(person_id))
             self._newest = None
@@ -254,8 +259,7 @@ class Stream:
         self._newest = (stamp_s, log_variance, actions, count)
         shown = ready & tracks.root.started[rows] & (tracks.unseen_s[rows, 0] <= config.predict_for_s)
         chosen = np.flatnonzero(shown)
-        out_stamp_s = float(tracks.stamp_s[chosen[0], 0]) if len(chosen) else stamp_s
-        skeletons = self._skeletons(out_stamp_s, chosen, joints_cam_m, sigma_m, root_sigma_m, 0, actions)
+        skeletons = self._skeletons(self._window_stamps_s[0], chosen, joints_cam_m, sigma_m, root_sigma_m, 0, actions)
         if config.lookahead == 0:
             self._newest = skeletons
         return skeletons
