@@ -69,7 +69,7 @@ def tiny_config(**changes):
 
 def by_joint_config(**changes):
     """The same with joint tokens throughout, as in the presets base and paper."""
-    return tiny_config(**({"temporal_token": "joint", "frame_width": 16, "heads": 2, "joint_layers": 2} | changes))
+    return tiny_config(**({"temporal_token": "joint", "frame_width": 32, "heads": 4, "joint_layers": 2} | changes))
 
 
 def random_denoiser(config=None, seed=0, spread=0.15):
@@ -88,6 +88,11 @@ def random_denoiser(config=None, seed=0, spread=0.15):
 def random_lifter(config=None, seed=0, temperature=1.0):
     """A `Lifter` with random weights; eager, so that identities hold to float tolerance."""
     denoiser = random_denoiser(config, seed).requires_grad_(False)
+    if not denoiser.by_joint:
+        # near an upright person, so that there is a place in front of the camera where the pose can stand
+        denoiser.pose_head.weight.mul_(0.3), denoiser.joint_head.weight.mul_(0.3)
+        upright = swing(np.zeros(1))[0] / denoiser.config.pose_scale_m
+        denoiser.pose_head.bias.copy_(torch.from_numpy(upright).flatten())
     loaded = Checkpoint(denoiser=denoiser, actions=tuple(ACTIONS), temperature=temperature, provenance={})
     return Lifter(loaded, weights_name="random", backend="eager")
 
