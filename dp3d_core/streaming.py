@@ -113,7 +113,7 @@ class Stream:
         if person_id is None:
             self._tracks.ids.clear()
             self._stamp_s = self._newest = self._tracker = None
-            self._window_window_stamps_s.clear()
+            self._window_stamps_s.clear()
         elif person_id in self._tracks.ids:
             self._tracks.remove(self._tracks.ids.index(person_id))
             self._newest = None
