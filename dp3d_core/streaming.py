@@ -152,7 +152,8 @@ class Stream:
         points, trust = np.array(points, np.float32), np.array(trust, np.float32)
         # the rays of anything beyond a million pixels would overflow single precision squares
         finite = np.isfinite(trust) & (np.abs(points) < 1e6).all(-1)
-        self._count("not_finite", int((~finite).sum()))
+        # a missing keypoint may hold anything
+        self._count("not_finite", int((~finite & (trust != 0)).sum()))
         trust = np.where(finite, trust, 0)
         outside = (trust < 0) | (trust > 1)
         self._count("confidence_out_of_range", int(outside.sum()))
