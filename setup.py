@@ -34,13 +34,13 @@ setup(
     packages=find_packages(include=["dp3d_core", "dp3d_core.*", "dp3d_ros", "dp3d_ros.*"]),
     package_data={
         "dp3d_core": ["weights/*", "recordings/*", "recipes/*"],
-        "dp3d_ros": ["config/*.yaml", "rviz/*.rviz"],
+        "dp3d_ros": ["config/*.yaml", "config/*.xml", "rviz/*.rviz"],
     },
     data_files=[
         ("share/ament_index/resource_index/packages", [f"dp3d_ros/resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),
         (f"share/{NAME}/launch", sorted(glob("launch/*.py"))),
-        (f"share/{NAME}/config", sorted(glob("dp3d_ros/config/*.yaml"))),
+        (f"share/{NAME}/config", sorted(glob("dp3d_ros/config/*"))),
         (f"share/{NAME}/rviz", sorted(glob("dp3d_ros/rviz/*.rviz"))),
         (f"lib/{NAME}", sorted(glob("dp3d_ros/resource/bin/*"))),
     ],
