@@ -74,6 +74,40 @@ class Lifter:
         sample give the point estimate; with samples > 1 the mean of that many hypotheses (`sample` returns them all).
         action_probability (A,) is an oracle for evaluation. Returns `Lifted`.
         """
+        pose_m, sigma_m, place, probability = self._infer(
+            keypoints_px, confidence, stamps_s, camera=camera, joint_set=joint_set, person_height_m=person_height_m,
+            steps=steps, samples=samples, seed=seed, causal=causal, min_confidence=min_confidence,
+            action_probability=action_probability,
+        )  # fmt: skip
+        joints_cam_m, root_sigma_m = place(pose_m.mean(0))
+        return Lifted(
+            stamps_s=np.asarray(stamps_s, np.float64), joints_cam_m=joints_cam_m, sigma_m=sigma_m,
+            root_sigma_m=root_sigma_m, action_probability=probability, metric=not camera.assumed,
+        )  # fmt: skip
+
+    def sample(
+        self, keypoints_px, confidence, stamps_s, *, camera, joint_set="coco17", person_height_m=0.0, steps=1,
+        samples=20, seed=0, causal=False, min_confidence=0.05, action_probability=None,
+    ):  # fmt: skip
+        """The hypotheses whose mean `lift` answers with the same arguments, each placed by its own estimated root.
+
+        Returns joints_cam_m (H, T, 17, 3) metres in the camera and sigma_m (T, 17), the doubt about their mean. With
+        one sample: the point estimate alone.
+        """
+        pose_m, sigma_m, place, _ = self._infer(
+            keypoints_px, confidence, stamps_s, camera=camera, joint_set=joint_set, person_height_m=person_height_m,
+            steps=steps, samples=samples, seed=seed, causal=causal, min_confidence=min_confidence,
+            action_probability=action_probability,
+        )  # fmt: skip
+        return np.stack([place(hypothesis)[0] for hypothesis in pose_m]), sigma_m
+
+    def _infer(
+        self, keypoints_px, confidence, stamps_s, *, camera, joint_set, person_height_m, steps, samples, seed, causal,
+        min_confidence, action_probability,
+    ):  # fmt: skip
+        """Poses (H, T, 17, 3), sigma (T, 17), a function from a pose to joints_cam_m and root sigma, and actions."""
+        if samples < 1:
+            raise ValueError(f"samples: expected at least 1, got {samples}")
         keypoints_px, confidence, stamps_s = _check(keypoints_px, confidence, stamps_s, joint_set)
         pixels, trust = adapt(keypoints_px, confidence, find_joint_set(joint_set))
         trust[trust < min_confidence] = 0
@@ -87,26 +121,27 @@ class Lifter:
             seen.astype(np.float32), relative_s, steps, samples, seed, causal, action_probability
         )
         scale = self.config.pose_scale_m
-        pose_m = pose.mean(0) * scale
         # several hypotheses disagree where 2D says little: their spread is part of the uncertainty
         sigma_m = np.sqrt(np.exp(log_variance) * (scale * self.temperature) ** 2 + (pose * scale).var(0).mean(-1))
         sigma_m[:, 0] = 0
-        bones = Proportions(1)
-        for frame in range(len(pose_m)):
-            bones.update(slice(0, 1), pose_m[frame : frame + 1], sigma_m[frame : frame + 1], np.full(1, 1 / 30, "f"))
-        bones.length_m = np.repeat(bones.length_m, len(pose_m), 0)
-        pose_m = bones.apply(slice(None), pose_m, person_height_m)
-        root, variance, solved = solve(pose_m, turned[0], trust, sigma_m)
-        root_cam_m = np.einsum("tij,ti->tj", rotation[0], root)
-        root_cam_m, relative_sigma = smooth(root_cam_m, variance, solved, stamps_s)
-        height_sigma = KNOWN_HEIGHT_SIGMA if person_height_m > 0 else HEIGHT_SIGMA
-        depth = np.linalg.norm(root_cam_m, axis=1)
-        joints_cam_m = np.einsum("tij,tki->tkj", rotation[0], pose_m) + root_cam_m[:, None]
-        return Lifted(
-            stamps_s=stamps_s, joints_cam_m=joints_cam_m.astype(np.float32), sigma_m=sigma_m.astype(np.float32),
-            root_sigma_m=(depth * np.hypot(relative_sigma, height_sigma)).astype(np.float32),
-            action_probability=probability, metric=not camera.assumed,
-        )  # fmt: skip
+
+        def place(pose_m):
+            bones = Proportions(1)
+            for frame in range(len(pose_m)):
+                bones.update(
+                    slice(0, 1), pose_m[frame : frame + 1], sigma_m[frame : frame + 1], np.full(1, 1 / 30, "f")
+                )
+            bones.length_m = np.repeat(bones.length_m, len(pose_m), 0)
+            pose_m = bones.apply(slice(None), pose_m, person_height_m)
+            root, variance, solved = solve(pose_m, turned[0], trust, sigma_m)
+            root_cam_m = np.einsum("tij,ti->tj", rotation[0], root)
+            root_cam_m, relative_sigma = smooth(root_cam_m, variance, solved, stamps_s)
+            height_sigma = KNOWN_HEIGHT_SIGMA if person_height_m > 0 else HEIGHT_SIGMA
+            root_sigma_m = np.linalg.norm(root_cam_m, axis=1) * np.hypot(relative_sigma, height_sigma)
+            joints_cam_m = np.einsum("tij,tki->tkj", rotation[0], pose_m) + root_cam_m[:, None]
+            return joints_cam_m.astype(np.float32), root_sigma_m.astype(np.float32)
+
+        return pose * scale, sigma_m.astype(np.float32), place, probability
 
     @torch.inference_mode()
     def _denoise(self, seen, relative_s, steps, samples, seed, causal, action_probability):
@@ -164,6 +199,7 @@ def _check(keypoints_px, confidence, stamps_s, name):
         raise ValueError(f"stamps_s: expected ({frames},) finite ascending seconds, got {stamps_s.shape}")
     if frames == 0:
         raise ValueError("keypoints_px: expected at least one frame, got none")
-    usable = np.isfinite(confidence) & np.isfinite(keypoints_px).all(-1)
+    # as in a stream: the rays of anything beyond a million pixels would overflow single precision squares
+    usable = np.isfinite(confidence) & (np.abs(keypoints_px) < 1e6).all(-1)
     confidence = np.clip(np.where(usable, confidence, 0), 0, 1)
     return np.where((confidence > 0)[..., None], keypoints_px, 0), confidence, stamps_s
