@@ -148,7 +148,6 @@ class Lifter:
         """Clean poses (H, T, 17, 3), log variance (T, 17) and action probabilities (T, A), chunk by chunk."""
         frames, overlap = seen.shape[1], self.config.window_frames
         device = next(self.denoiser.parameters()).device
-        generator = torch.Generator().manual_seed(seed)
         poses, variances, actions, start = [], [], [], 0
         oracle = None
         if action_probability is not None:
@@ -175,7 +174,9 @@ class Lifter:
             if samples == 1:
                 sampled = ddim(denoise, torch.zeros(shape, device=device), steps)[None]
             else:
-                sampled = hypotheses(denoise, shape, samples, steps, generator)
+                # the same noise in every piece: a sample goes on over the seams
+                generator = torch.Generator().manual_seed(seed)
+                sampled = hypotheses(denoise, shape, samples, steps, generator, device)
             keep = slice(start - first, stop - first)
             poses.append(sampled[:, 0, keep].cpu().numpy())
             variances.append(answers["last"].log_variance[0, keep].cpu().numpy())

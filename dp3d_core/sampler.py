@@ -24,13 +24,14 @@ def ddim(denoise, noise, steps):
     return noisy
 
 
-def hypotheses(denoise, shape, count, steps, generator):
+def hypotheses(denoise, shape, count, steps, generator, device=None):
     """`count` samples (H, B, T, J, 3): one noise a sequence and joint, held over its frames, so samples are smooth.
 
     Independent noise in each frame would be independent guesses in each frame: jitter, not hypotheses.
     """
     batch, frames, joints, channels = shape
-    noise = torch.randn((count, batch, 1, joints, channels), generator=generator).expand(-1, -1, frames, -1, -1)
+    noise = torch.randn((count, batch, 1, joints, channels), generator=generator).to(device)
+    noise = noise.expand(-1, -1, frames, -1, -1)
     return torch.stack([ddim(denoise, sample, steps) for sample in noise])
 
 
