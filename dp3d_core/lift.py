@@ -23,24 +23,32 @@ CHUNK_FRAMES = 512
 class Lifter:
     """A loaded denoiser. Load with `Lifter.load`; one may serve many streams."""
 
-    def __init__(self, loaded, *, weights_name="", backend="auto"):
+    def __init__(self, loaded, *, weights_name="", backend="auto", threads=1, cache_dir=None):
         self.weights_name = weights_name
         self.actions, self.temperature = loaded.actions, loaded.temperature
         self.provenance = loaded.provenance
         self.denoiser = loaded.denoiser
-        self._backend = make_backend(backend, loaded.denoiser)
+        self._backend = make_backend(backend, loaded.denoiser, threads=threads, cache_dir=cache_dir)
 
     @classmethod
-    def load(cls, weights="small", *, backend="auto", device="cpu"):
-        """Weights by shipped name or path; ValueError says in one sentence what is wrong with them."""
+    def load(cls, weights="small", *, backend="auto", device="cpu", threads=1, cache_dir=None):
+        """Weights by shipped name or path; ValueError says in one sentence what is wrong with them.
+
+        backend, threads and cache_dir (folder of built engines): see `dp3d_core.backends.make_backend`.
+        """
         loaded = checkpoint.load(weights)
         loaded.denoiser.to(device)
-        return cls(loaded, weights_name=str(weights), backend=backend)
+        return cls(loaded, weights_name=str(weights), backend=backend, threads=threads, cache_dir=cache_dir)
 
     @property
     def backend_name(self):
         """What runs the rolling step."""
         return self._backend.name
+
+    @property
+    def backend_note(self):
+        """Why that, or what went wrong with a better one."""
+        return self._backend.note
 
     @property
     def config(self):
@@ -55,8 +63,10 @@ class Lifter:
         )  # fmt: skip
 
     def warm_up(self, people=1, lookahead=0):
-        """Run the step a few times, so that the first frame of a stream is as fast as the others."""
+        """Build the engines for up to `people` (seconds, once: they are kept on disk) and run the step a few times."""
         from dp3d_core.camera import Camera
+
+        self._backend.prepare(people, lookahead + 1)
 
         camera = Camera.from_fov(width=640, height=480)
         stream = self.stream(camera=camera, joint_set="h36m17", lookahead=lookahead, max_people=max(people, 1))

@@ -1,22 +1,47 @@
 """Ways to run the network, all with one signature: NumPy arrays in, NumPy arrays out.
 
 `step(noisy, seen, noise_level, stamps_s, keys, values, filled, pooled, decay)` returns `(clean, log_variance,
-action_logits, keys, values, pooled)`, shapes as in `Denoiser.step`. `window(noisy, seen, noise_level, stamps_s)` returns
-`(clean, log_variance, action_logits)` of a whole window. A backend has `name`, `step` and `window`.
+action_logits, keys, values, pooled)`, shapes as in `Denoiser.step`; `window(noisy, seen, noise_level, stamps_s)`
+returns `(clean, log_variance, action_logits)` of a whole window. A backend has these two, `name`, `note`, `counters`
+and `prepare(people, rows)`, which builds what is built ahead.
 """
 
-from dp3d_core.backends.eager import Eager
+import logging
 
-BACKENDS = ("auto", "eager")
+import torch
+
+from dp3d_core.backends.cpu import CpuEngines
+from dp3d_core.backends.served import Served
+
+BACKENDS = ("auto", "eager", "cpu")
+_BUILDERS = {"cpu": CpuEngines}
+log = logging.getLogger(__name__)
 
 
-def available():
+def available(denoiser=None):
     """Names of the backends that can run here, and [(name, why not)] of the others."""
-    return ["eager"], []
+    denoiser = denoiser if denoiser is not None else torch.nn.Linear(1, 1)
+    missing = {name: builder.missing(denoiser) for name, builder in _BUILDERS.items()}
+    usable = ["eager", *(name for name, why in missing.items() if why is None)]
+    return usable, [(name, why) for name, why in missing.items() if why is not None]
 
 
 def make_backend(name, denoiser, *, threads=1, precision="float32", cache_dir=None):
-    """The backend called `name`; ValueError lists the known ones. `auto` picks what this machine has."""
+    """The backend called `name`; ValueError lists the known ones.
+
+    `auto` takes the fastest that this machine has: TensorRT, then torch.compile, where the weights are on a GPU, else
+    the CPU engine. What cannot run is served by the next, and said: `note`, `counters`, and the log. threads: intra-op
+    threads of the CPU engine; more than one gains little and stalls beside busy processes. precision: of the engines.
+    """
     if name not in BACKENDS:
         raise ValueError(f"backend: expected one of {list(BACKENDS)}, got {name!r}")
-    return Eager(denoiser)
+    device = next(denoiser.parameters()).device.type
+    if name == "auto":
+        chosen = ("tensorrt", "compile") if device == "cuda" else ("cpu",)
+        why = f"auto: weights on {device}"
+    else:
+        chosen, why = (() if name == "eager" else (name,)), f"{name} was asked for"
+    builders = [_BUILDERS[item] for item in chosen]
+    backend = Served(denoiser, builders, threads=threads, precision=precision, cache_dir=cache_dir, why=why)
+    log.info("backend: %s (%s)", backend.name, backend.note)
+    return backend

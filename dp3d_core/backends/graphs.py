@@ -15,6 +15,11 @@ BATCHES = (1, 2, 4, 8, 16)
 LOOKAHEADS = (0, 2, 4)
 
 
+def fitting_batch(people):
+    """The smallest size that holds this many people: one of `BATCHES`, or the next power of two."""
+    return next((size for size in BATCHES if size >= people), 1 << max(people - 1, 0).bit_length())
+
+
 class RollingStep(nn.Module):
     """`Denoiser.step` with flat tensors in and out."""
 
@@ -31,7 +36,8 @@ class RollingStep(nn.Module):
             noisy, seen, noise_level, stamps_s, context, decay
         )
         return (
-            prediction.clean, prediction.log_variance, prediction.action_logits[:, -1], new_keys, new_values, new_pooled,
+            prediction.clean, prediction.log_variance, prediction.action_logits[:, -1], new_keys, new_values,
+            new_pooled,
         )  # fmt: skip
 
 

@@ -121,12 +121,12 @@ def table(report):
         f"{'backend':9}{'preset':10}{'mode':10}{'people':>6}{'look':>5}{'K':>3}{'H':>3}{'ms p50':>10}{'p99':>10}"
         f"{'cpu p50':>10}{'GMAC':>9}{'GFLOP/s':>9}{'x limit':>9}{'people/s':>10}",
     ]
-    for row in report["rows"]:
-        lines.append(
-            f"{row['backend']:9}{row['preset']:10}{row['mode']:10}{row['people']:6}{row['lookahead']:5}{row['steps']:3}"
-            f"{row['hypotheses']:3}{row['ms_p50']:10.3f}{row['ms_p99']:10.3f}{row['ms_cpu_p50']:10.3f}"
-            f"{row['gmac']:9.4f}{row['gemm_gflops']:9.1f}{row['times_limit']:9.2f}{row['people_per_s_per_core']:10.0f}"
-        )
+    lines += [
+        f"{row['backend']:9}{row['preset']:10}{row['mode']:10}{row['people']:6}{row['lookahead']:5}{row['steps']:3}"
+        f"{row['hypotheses']:3}{row['ms_p50']:10.3f}{row['ms_p99']:10.3f}{row['ms_cpu_p50']:10.3f}"
+        f"{row['gmac']:9.4f}{row['gemm_gflops']:9.1f}{row['times_limit']:9.2f}{row['people_per_s_per_core']:10.0f}"
+        for row in report["rows"]
+    ]
     lines += ["", *ratios(report["rows"]), ""]
     for row in report["push"]:
         parts = ", ".join(f"{label} {ms:.3f}" for label, ms in sorted(row["parts_ms"].items(), key=lambda x: -x[1]))

@@ -1,4 +1,4 @@
-"""How fast this machine could be at best: measured matrix products at the network's own shapes, and memory bandwidth."""
+"""How fast this machine could be at best: measured products at the network's own shapes, and memory bandwidth."""
 
 import time
 

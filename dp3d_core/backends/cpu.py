@@ -1,0 +1,121 @@
+"""The CPU engine: OpenVINO, on the folded graph, one intra-op thread by default.
+
+One conversion for all numbers of people, then one engine of fixed shape for each: with dynamic shapes the step takes
+half as long again.
+"""
+
+import warnings
+from importlib.util import find_spec
+
+import numpy as np
+import torch
+
+from dp3d_core.backends import cache
+from dp3d_core.backends.folded import FoldedStep, can_fold
+
+PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
+
+
+class CpuEngines:
+    """Builds OpenVINO engines of one denoiser."""
+
+    name = "cpu"
+    storable = True
+
+    def __init__(self, denoiser, *, threads=1, precision="float32"):
+        if precision not in PRECISIONS:
+            raise ValueError(f"precision: expected one of {list(PRECISIONS)} on the CPU, got {precision!r}")
+        self._denoiser, self._core = denoiser, None
+        self._options = {
+            "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": PRECISIONS[precision], "ENABLE_CPU_PINNING": False,
+        }  # fmt: skip
+        self._converted = {}
+
+    @staticmethod
+    def missing(denoiser):
+        """Why it cannot run here, or None."""
+        if find_spec("openvino") is None:
+            return "openvino is not installed; pip install openvino"
+        device = next(denoiser.parameters()).device.type
+        return None if device == "cpu" else f"the weights are on {device}"
+
+    @staticmethod
+    def facts():
+        """What its engines depend on besides weights and shapes."""
+        return cache.versions("openvino", "torch") + cache.machine()
+
+    def build(self, shape, module, example):
+        """An engine and its blob."""
+        key = (shape.kind, shape.rows)
+        if key not in self._converted:
+            self._converted[key] = self._convert(shape, module, example)
+        model = self._converted[key].clone()
+        model.reshape({index: list(tensor.shape) for index, tensor in enumerate(example)})
+        compiled = self._openvino().compile_model(model, "CPU", self._options)
+        return Engine(compiled), compiled.export_model().getvalue()
+
+    def load(self, blob):
+        """An engine from its blob."""
+        return Engine(self._openvino().import_model(blob, "CPU", self._options))
+
+    def _openvino(self):
+        if self._core is None:
+            import openvino
+
+            self._core = openvino.Core()
+        return self._core
+
+    def _convert(self, shape, module, example):
+        import openvino
+
+        if shape.kind == "rolling" and can_fold(self._denoiser.config):
+            with torch.no_grad():
+                module = FoldedStep(self._denoiser).eval()
+        # two people: a size of one would be taken for a constant
+        pair = tuple(torch.cat([tensor[:1], tensor[:1]]) for tensor in example)
+        people = torch.export.Dim("people", min=1, max=1024)
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")  # of exporters, about themselves
+            exported = torch.export.export(module, pair, dynamic_shapes=tuple({0: people} for _ in pair))
+            return openvino.convert_model(exported)
+
+
+class Engine:
+    """A compiled model as a function of NumPy arrays. Not for several threads at once.
+
+    The large inputs (the cache of keys and values) are read where they lie; all outputs are the caller's own.
+    """
+
+    SHARED_BYTES = 1 << 14
+
+    def __init__(self, compiled):
+        import openvino
+
+        self._tensor, self._request = openvino.Tensor, compiled.create_infer_request()
+        self._own, self._seen = [], []
+        for index, port in enumerate(compiled.inputs):
+            buffer = np.zeros(tuple(port.shape), np.float32)
+            self._own.append(buffer if buffer.nbytes < self.SHARED_BYTES else None)
+            self._seen.append(None)
+            if self._own[-1] is not None:
+                self._request.set_input_tensor(index, openvino.Tensor(buffer, True))
+        self._shapes = [tuple(port.shape) for port in compiled.inputs]
+        self._outputs = [self._request.get_output_tensor(index).data for index in range(len(compiled.outputs))]
+
+    def __call__(self, *arrays):
+        """See `dp3d_core.backends`."""
+        for index, array in enumerate(arrays):
+            if self._own[index] is not None:
+                self._own[index][...] = array
+                continue
+            seen = self._seen[index]
+            # the same memory as last time, as in a stream, needs no new tensor
+            if seen is None or seen.__array_interface__["data"] != array.__array_interface__["data"]:
+                if array.shape != self._shapes[index]:
+                    raise ValueError(f"input {index}: expected {self._shapes[index]}, got {array.shape}")
+                array = np.ascontiguousarray(array, np.float32)
+                self._request.set_input_tensor(index, self._tensor(array, True))
+                self._seen[index] = array
+        self._request.infer()
+        return tuple(output.copy() for output in self._outputs)

@@ -1,0 +1,220 @@
+"""A backend made of engines for fixed numbers of people: built ahead, checked, padded to, and replaced when they fail.
+
+Whatever goes wrong (an extra that is missing, a graph that does not convert, an engine that is wrong or breaks while
+running) is logged, counted, kept in `note`, and served by the next builder; the last is always eager.
+"""
+# B people, N rows
+
+import logging
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from dp3d_core.backends.cache import EngineCache, code_digest, weights_digest
+from dp3d_core.backends.eager import Eager
+from dp3d_core.backends.graphs import (
+    BATCHES,
+    RollingStep,
+    WindowPass,
+    fitting_batch,
+    rolling_example,
+    window_example,
+)  # fmt: skip
+from dp3d_core.backends.parity import ParityError, check, rolling_error_mm, window_error_mm
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What an engine is built for."""
+
+    kind: str
+    """rolling or window."""
+    people: int
+    rows: int
+
+
+class Served:
+    """See the module's head. `builders`: classes like `cpu.CpuEngines`, best first.
+
+    `name` is what ran last (first: what is expected to); `note` says why it was chosen or what went wrong; `counters`
+    counts by cause: backend_missing, build_failed, parity_refused, engine_failed, unprepared, and the cache's.
+    Engines are built by `prepare` only: `step` never makes a live stream wait for a build. A size that was not
+    prepared is taken from the disk cache, from a larger engine, or runs eagerly.
+    """
+
+    def __init__(self, denoiser, builders, *, threads=1, precision="float32", cache_dir=None, why=""):
+        self._denoiser, self._eager = denoiser, Eager(denoiser)
+        self._threads, self._precision = threads, precision
+        self._cache = EngineCache(cache_dir)
+        self.counters = self._cache.counters = Counter()
+        self._remaining = list(builders)
+        self._builder, self._engines, self._absent = None, {}, set()
+        self._weights = None
+        self.note = why
+        self.parity_mm = {}
+        """{Shape: millimetres from eager} of the engines that serve."""
+        self._next_builder()
+        self.name = self._target
+
+    @property
+    def _target(self):
+        return self._builder.name if self._builder is not None else "eager"
+
+    def step(self, *arrays):
+        """See `dp3d_core.backends`."""
+        return self._run("rolling", arrays, arrays[0].shape[1])
+
+    def window(self, *arrays):
+        """See `dp3d_core.backends`."""
+        return self._run("window", arrays, arrays[0].shape[1])
+
+    def prepare(self, people, rows=1, kind="rolling", progress=lambda text: None):
+        """Build or load engines for all sizes up to `people`; True if they will serve, False if eager has to."""
+        while self._builder is not None:
+            try:
+                for batch in [size for size in BATCHES if size < people] + [fitting_batch(people)]:
+                    shape = Shape(kind, batch, rows)
+                    if shape not in self._engines:
+                        progress(f"{self._builder.name} {kind}, {batch} people, {rows} rows")
+                        self._engines[shape] = self._load(shape) or self._build(shape)
+            except ParityError as error:
+                self._refuse("parity_refused", error)
+            except Exception as error:  # a compiler may fail in any way; each is named, and the next builder serves
+                self._refuse("build_failed", error)
+            else:
+                self.name = self._target
+                return True
+        self.name = "eager"
+        return False
+
+    def _run(self, kind, arrays, rows):
+        people = len(arrays[0])
+        engine, batch = self._find(kind, people, rows)
+        if engine is None:
+            self.name = "eager"
+            return getattr(self._eager, "step" if kind == "rolling" else "window")(*arrays)
+        try:
+            if batch != people:
+                arrays = [widen(array, batch) for array in arrays]
+            outputs = engine(*arrays)
+        except Exception as error:  # an engine that breaks must not stop the stream; nothing is hidden
+            self._refuse("engine_failed", error, final=True)
+            return self._run(kind, [array[:people] for array in arrays], rows)
+        self.name = self._target
+        return outputs if batch == people else tuple(output[:people] for output in outputs)
+
+    def _find(self, kind, people, rows):
+        """The smallest engine that holds this many people and its size; (None, 0) if eager has to."""
+        if self._builder is None:
+            return None, 0
+        fits = fitting_batch(people)
+        engine = self._engines.get(Shape(kind, fits, rows))
+        if engine is not None:
+            return engine, fits
+        shape = Shape(kind, fits, rows)
+        if shape not in self._absent:
+            self._absent.add(shape)
+            try:
+                engine = self._load(shape)
+            except ParityError as error:
+                self._refuse("parity_refused", error)
+            if engine is not None:
+                self._engines[shape] = engine
+                return engine, fits
+            if self._builder is not None:
+                self._say(f"no {self._builder.name} engine for {fits} people at {rows} rows: warm up to build it")
+        larger = [s for s in self._engines if s.kind == kind and s.rows == rows and s.people > fits]
+        if larger:
+            shape = min(larger, key=lambda s: s.people)
+            return self._engines[shape], shape.people
+        self.counters["unprepared"] += 1
+        return None, 0
+
+    def _example(self, shape):
+        if shape.kind == "window":
+            return WindowPass(self._denoiser), window_example(self._denoiser, shape.people)
+        return RollingStep(self._denoiser), rolling_example(self._denoiser, shape.people, shape.rows)
+
+    def _facts(self, shape):
+        if self._weights is None:
+            self._weights = weights_digest(self._denoiser)
+        config = self._denoiser.config
+        return (self._weights, config, shape, self._precision, self._threads, self._builder.facts(), code_digest())
+
+    def _load(self, shape):
+        """The engine from the disk cache, checked; None if it is not there or does not load."""
+        blob = self._cache.load(self._facts(shape)) if self._builder.storable else None
+        if blob is None:
+            return None
+        try:
+            engine = self._builder.load(blob)
+        except Exception as error:  # whatever the runtime says of a blob, a fresh build follows
+            self._cache.reject(self._facts(shape), f"does not load ({error})")
+            return None
+        self._check(engine, shape)
+        return engine
+
+    def _build(self, shape):
+        module, example = self._example(shape)
+        engine, blob = self._builder.build(shape, module.eval(), example)
+        self._check(engine, shape)
+        if blob is not None:
+            self._cache.store(self._facts(shape), blob)
+        return engine
+
+    def _check(self, engine, shape):
+        _, example = self._example(shape)
+        arrays = [tensor.cpu().numpy() for tensor in example]
+        scale = self._denoiser.config.pose_scale_m
+        if shape.kind == "window":
+            error_mm = window_error_mm(engine, self._eager.window, arrays, scale)
+        else:
+            error_mm = rolling_error_mm(engine, self._eager.step, arrays, scale)
+        check(error_mm, self._precision)
+        self.parity_mm[shape] = error_mm
+
+    def _next_builder(self):
+        """Take the next builder that can run here; none left means eager."""
+        self._builder, self._engines, self._absent, self.parity_mm = None, {}, set(), {}
+        while self._remaining and self._builder is None:
+            kind = self._remaining.pop(0)
+            missing = kind.missing(self._denoiser)
+            if missing is None:
+                self._builder = kind(self._denoiser, threads=self._threads, precision=self._precision)
+            else:
+                self.counters["backend_missing"] += 1
+                self._say(f"{kind.name} cannot run here: {missing}", warn=True)
+
+    def _refuse(self, cause, error, final=False):
+        """Give up the builder; with `final`, at once to eager: a running stream cannot wait for another build."""
+        failed = self._builder.name
+        self.counters[cause] += 1
+        if final:
+            self._remaining = []
+        self._next_builder()
+        text = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no message'}"
+        self._say(f"{failed} {cause.replace('_', ' ')} ({text}); going on with {self._target}", warn=True)
+
+    def _say(self, text, warn=False):
+        self.note = text if not self.note or warn else f"{self.note}; {text}"
+        (log.warning if warn else log.info)("backend: %s", text)
+
+
+def widen(array, rows):
+    """`array` (B, ...) with `rows` rows; those that are added hold anything finite.
+
+    Where the array is the head of a larger one, as in `Tracks`, that one's next rows are used and nothing is copied.
+    """
+    base = array.base
+    if (
+        isinstance(base, np.ndarray) and base.shape[1:] == array.shape[1:] and len(base) >= rows
+        and base.flags.c_contiguous and base.dtype == array.dtype
+        and base.__array_interface__["data"][0] == array.__array_interface__["data"][0]
+    ):  # fmt: skip
+        return base[:rows]
+    wide = np.zeros((rows, *array.shape[1:]), array.dtype)
+    wide[: len(array)] = array
+    return wide
