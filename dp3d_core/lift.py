@@ -118,6 +118,11 @@ class Lifter:
         """Poses (H, T, 17, 3), sigma (T, 17), a function from a pose to joints_cam_m and root sigma, and actions."""
         if samples < 1:
             raise ValueError(f"samples: expected at least 1, got {samples}")
+        if action_probability is not None and np.shape(action_probability) != (len(self.actions),):
+            raise ValueError(
+                f"action_probability: expected ({len(self.actions)},), one of each action, got "
+                f"{np.shape(action_probability)}"
+            )
         keypoints_px, confidence, stamps_s = _check(keypoints_px, confidence, stamps_s, joint_set)
         pixels, trust = adapt(keypoints_px, confidence, find_joint_set(joint_set))
         trust[trust < min_confidence] = 0
