@@ -5,7 +5,7 @@ import pytest
 import torch
 from helpers import by_joint_config, random_denoiser, random_seen, tiny_config
 
-from dp3d_core.backends.eager import RollingStep
+from dp3d_core.backends.graphs import RollingStep
 from dp3d_core.config import PRESETS, ModelConfig
 from dp3d_core.data.actions import ACTIONS
 from dp3d_core.diffusion import causal_mask
