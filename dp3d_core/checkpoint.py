@@ -80,7 +80,10 @@ def load(weights):
         denoiser.load_state_dict(state, strict=True)
         temperature = float(head["temperature"])
     except (RuntimeError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"weights: {path} does not fit its own description: {error}") from None
+        # torch lists every tensor, on as many lines
+        why = " ".join(str(error).split())
+        why = why if len(why) <= 400 else f"{why[:400]} ..."
+        raise ValueError(f"weights: {path} does not fit its own description: {why}") from None
     if not all(torch.isfinite(value).all() for value in state.values()):
         raise ValueError(f"weights: {path} holds values that are not finite; train again from an earlier checkpoint")
     return Checkpoint(
