@@ -4,6 +4,7 @@ Nothing here unpickles. A file of another kind, version or shape is refused with
 """
 
 import json
+import math
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -79,6 +80,8 @@ def load(weights):
         denoiser = Denoiser(from_dict(ModelConfig, head["model"]), len(head["actions"]))
         denoiser.load_state_dict(state, strict=True)
         temperature = float(head["temperature"])
+        if not 0 < temperature < math.inf:
+            raise ValueError(f"temperature: expected a positive number, got {temperature}")
     except (RuntimeError, ValueError, KeyError, TypeError) as error:
         # torch lists every tensor, on as many lines
         why = " ".join(str(error).split())
