@@ -1,0 +1,160 @@
+"""Weights come back as they were written, and every other file is refused in one clear sentence."""
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from helpers import CAMERA, by_joint_config, random_denoiser, random_seen, seen, tiny_config, walk
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from dp3d_core import checkpoint
+from dp3d_core.data.actions import ACTIONS
+from dp3d_core.lift import Lifter
+
+
+@pytest.fixture
+def good(tmp_path):
+    path = tmp_path / "folder" / "good.safetensors"
+    checkpoint.save(path, random_denoiser(), actions=ACTIONS, temperature=1.3, provenance={"steps": 7, "note": "é"})
+    return path
+
+
+def parts(path):
+    with safe_open(path, framework="pt") as archive:
+        return load_file(path), json.loads(archive.metadata()["dp3d"])
+
+
+def rewrite(path, state=None, **changes):
+    """The same file with other tensors or another head."""
+    tensors, head = parts(path)
+    save_file(tensors if state is None else state, path, metadata={"dp3d": json.dumps(head | changes)})
+    return path
+
+
+def refuses(path, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        checkpoint.load(path)
+    text = str(caught.value)
+    assert text.startswith("weights: ") and "\n" not in text and len(text) < 700 and path.name in text
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("config", [tiny_config(), by_joint_config(), tiny_config(action_prompts=False)])
+def test_what_is_written_is_read_back(tmp_path, config):
+    denoiser = random_denoiser(config)
+    checkpoint.save(tmp_path / "a.safetensors", denoiser, actions=ACTIONS, temperature=0.7, provenance={"a": [1, None]})
+    loaded = checkpoint.load(tmp_path / "a.safetensors")
+    assert loaded.denoiser.config == config and loaded.actions == tuple(ACTIONS)
+    assert loaded.temperature == 0.7 and loaded.provenance == {"a": [1, None]}
+    assert not loaded.denoiser.training and not any(p.requires_grad for p in loaded.denoiser.parameters())
+    state = loaded.denoiser.state_dict()
+    assert all(torch.equal(state[name], value) for name, value in denoiser.state_dict().items())
+    arguments = (torch.zeros(1, 3, 17, 3), random_seen(1, 3), torch.ones(1, 3), torch.arange(3.0)[None],
+                 torch.ones(1, 3, 3, dtype=torch.bool))  # fmt: skip
+    torch.testing.assert_close(loaded.denoiser(*arguments).clean, denoiser(*arguments).clean, rtol=0, atol=0)
+
+
+def test_another_version_and_format(good):
+    refuses(rewrite(good, version=99), "version 99, this dp3d reads .* version 1; install the dp3d that wrote it")
+    refuses(rewrite(good, version=1, format="other"), "is other version 1")
+
+
+def test_a_file_that_is_no_checkpoint(tmp_path):
+    for index, content in enumerate(
+        (b"", b"hello", b"\x00" * 100, b"\xff" * 8 + b"{}", np.random.default_rng(0).bytes(5000))
+    ):
+        path = tmp_path / f"{index}.safetensors"
+        path.write_bytes(content)
+        refuses(path, "is not a safetensors file")
+
+
+def test_a_truncated_file(good):
+    whole = good.read_bytes()
+    for size in (4, 100, len(whole) // 2, len(whole) - 1):
+        good.write_bytes(whole[:size])
+        refuses(good, "is not a safetensors file")
+
+
+class Bomb:
+    """Unpickling it fails the test."""
+
+    def __reduce__(self):
+        return pytest.fail, ("unpickled",)
+
+
+def test_pickles_are_refused_unopened(tmp_path):
+    torch.save({"state": torch.zeros(3)}, tmp_path / "torch.pt")
+    (tmp_path / "bomb.pkl").write_bytes(pickle.dumps(Bomb()))
+    torch.save(Bomb(), tmp_path / "bomb.safetensors")
+    for path in tmp_path.iterdir():
+        refuses(path, "is not a safetensors file")
+
+
+def test_someone_elses_safetensors(tmp_path):
+    path = tmp_path / "other.safetensors"
+    save_file({"weight": torch.zeros(3)}, path)
+    refuses(path, "not one of dp3d's")
+    save_file({"weight": torch.zeros(3)}, path, metadata={"dp3d": "no json"})
+    refuses(path, "unreadable dp3d metadata")
+    for head in ("[]", "7", "{}", "null"):
+        save_file({"weight": torch.zeros(3)}, path, metadata={"dp3d": head})
+        refuses(path, "unreadable dp3d metadata")
+
+
+def test_unknown_and_impossible_model_options(good):
+    model = parts(good)[1]["model"]
+    refuses(rewrite(good, model=model | {"wings": 2}), "unknown option 'wings'")
+    refuses(rewrite(good, model=model | {"heads": 5}), "ModelConfig.heads")
+    refuses(rewrite(good, model=model | {"heads": "8"}), "ModelConfig.heads: expected int")
+    refuses(rewrite(good, model=[1, 2]), "does not fit its own description")
+
+
+def test_tensors_that_do_not_fit(good):
+    state, _ = parts(good)
+    name = "embed.weight"
+    refuses(rewrite(good, {k: v for k, v in state.items() if k != name}), "does not fit its own description.*embed")
+    refuses(rewrite(good, state | {"extra": torch.zeros(1)}), "does not fit its own description.*extra")
+    refuses(rewrite(good, state | {name: torch.zeros(2, 2)}), "does not fit its own description.*embed")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite(good, value):
+    state, _ = parts(good)
+    state["pose_head.bias"][3] = value
+    refuses(rewrite(good, state), "values that are not finite")
+
+
+@pytest.mark.parametrize("temperature", [float("nan"), float("inf"), 0.0, -1.0, "hot", None])
+def test_a_temperature_that_is_none(good, temperature):
+    refuses(rewrite(good, temperature=temperature), "temperature|does not fit")
+
+
+@pytest.mark.parametrize("missing", ["model", "actions", "temperature"])
+def test_an_incomplete_head(good, missing):
+    tensors, head = parts(good)
+    del head[missing]
+    save_file(tensors, good, metadata={"dp3d": json.dumps(head)})
+    refuses(good, f"does not fit its own description.*{missing}")
+
+
+def test_no_such_file_names_the_shipped_ones(tmp_path):
+    for weights in ("huge", tmp_path / "absent.safetensors", tmp_path):
+        with pytest.raises(ValueError, match=r"weights: expected a file or one of the shipped \["):
+            checkpoint.load(weights)
+
+
+def test_a_loaded_lifter_lifts_as_the_saved_one(good):
+    pixels, confidence = seen(walk(np.arange(8) / 30))
+    loaded = Lifter.load(good, backend="eager")
+    direct = Lifter(
+        checkpoint.Checkpoint(denoiser=random_denoiser(), actions=tuple(ACTIONS), temperature=1.3, provenance={}),
+        backend="eager",
+    )
+    options = {"camera": CAMERA, "joint_set": "h36m17"}
+    outs = [lifter.lift(pixels, confidence, np.arange(8) / 30, **options) for lifter in (loaded, direct)]
+    np.testing.assert_array_equal(outs[0].joints_cam_m, outs[1].joints_cam_m)
+    np.testing.assert_array_equal(outs[0].sigma_m, outs[1].sigma_m)
+    assert loaded.weights_name == str(good) and loaded.provenance["steps"] == 7 and loaded.backend_name == "eager"
