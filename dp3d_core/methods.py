@@ -12,6 +12,11 @@ from dp3d_core.data.actions import ACTIONS
 from dp3d_core.data.windows import MotionBank, sample_batch
 from dp3d_core.observation import follow_all, observe
 from dp3d_core.root import solve
+from dp3d_core.sampler import aggregate_jpma, aggregate_mean
+
+AGGREGATES = ("mean", "jpma", "jpma_soft")
+JPMA_SOFTNESS = 0.005
+"""Reprojection error in rays over which the soft form's weight falls to 1/e: about 6 px at a focal length of 1145."""
 
 
 def hold(joints, sigma, answered):
@@ -43,16 +48,39 @@ def stream(lifter, sequence, *, lookahead=0, **options):
 
 def offline(lifter, sequence, **options):
     """Whole sequence, both ways in time (or as `Lifter.lift` is told)."""
-    if "oracle_label" in options:
-        label = np.zeros(len(ACTIONS), np.float32)
-        if options.pop("oracle_label") and sequence.action in ACTIONS:
-            label[ACTIONS.index(sequence.action)] = 1
-            options["action_probability"] = label
-    lifted = lifter.lift(
-        sequence.keypoints_px, sequence.confidence, sequence.stamps_s, camera=sequence.camera, joint_set="h36m17",
-        **options,
-    )  # fmt: skip
+    lifted = lifter.lift(**_asked(sequence, options))
     return lifted.joints_cam_m, lifted.sigma_m, np.ones(len(sequence.stamps_s), bool)
+
+
+def sampled(lifter, sequence, *, aggregate="mean", **options):
+    """`offline` from several hypotheses, as one of AGGREGATES; returns the hypotheses (H, T, 17, 3) as a fourth.
+
+    JPMA compares each hypothesis at its own estimated root with the 2D seen; no true root, no truth (the published
+    form projects with the true root).
+    """
+    if aggregate not in AGGREGATES:
+        raise ValueError(f"aggregate: expected one of {list(AGGREGATES)}, got {aggregate!r}")
+    hypotheses, sigma = lifter.sample(**_asked(sequence, options))
+    if aggregate == "mean":
+        joints = aggregate_mean(hypotheses)
+    else:
+        rays = sequence.camera.rays(sequence.keypoints_px)
+        softness = JPMA_SOFTNESS if aggregate == "jpma_soft" else 0.0
+        joints = aggregate_jpma(hypotheses, rays, sequence.confidence, softness).astype(np.float32)
+    return joints, sigma, np.ones(len(sequence.stamps_s), bool), hypotheses
+
+
+def _asked(sequence, options):
+    """Arguments of `Lifter.lift` for this sequence; `oracle_label` becomes the true action's probability."""
+    options = dict(options)
+    if options.pop("oracle_label", False) and sequence.action in ACTIONS:
+        label = np.zeros(len(ACTIONS), np.float32)
+        label[ACTIONS.index(sequence.action)] = 1
+        options["action_probability"] = label
+    return {
+        "keypoints_px": sequence.keypoints_px, "confidence": sequence.confidence, "stamps_s": sequence.stamps_s,
+        "camera": sequence.camera, "joint_set": "h36m17", **options,
+    }  # fmt: skip
 
 
 @torch.inference_mode()
