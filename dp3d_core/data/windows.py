@@ -73,8 +73,8 @@ class MotionBank:
         position = torch.where(position > last, 2 * last - position, position)
         low = position.floor().clamp(max=last - 1).long()
         part = (position - low)[..., None]
-        low = (low + start).clamp(max=len(self.root_m) - 1)
-        high = (low + 1).clamp(max=len(self.root_m) - 1)
+        low = torch.minimum(low + start, stop - 1)
+        high = torch.minimum(low + 1, stop - 1)
         root = torch.lerp(self.root_m[low], self.root_m[high], part)
         return torch.lerp(self.pose_m[low], self.pose_m[high], part[..., None]), root
 
