@@ -2,198 +2,201 @@
 
 One hypothesis, no label, an estimated root; whatever touches the ground truth to choose is printed as `oracle`.
 """
-# T frames, J = 17 joints
 
 import argparse
 import json
-import math
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from dp3d_core import checkpoint, methods
+from dp3d_core import benchmarks, checkpoint, methods
 from dp3d_core.data.motions import load_motions
-from dp3d_core.data.noise import DetectorNoise
-from dp3d_core.data.synthetic import synthetic_sequences
 from dp3d_core.lift import Lifter
-from dp3d_core.metrics import Summary, fit_temperature_to_coverage
+from dp3d_core.report import format_report, format_table, strict
+from dp3d_core.scoring import fitted_temperature, score
 
 MODES = ("stream", "offline", "table")
-DETECTORS = {"noisy": DetectorNoise(), "exact": None}
-COLUMNS = (
-    "mpjpe_mm", "p_mpjpe_mm", "n_mpjpe_mm", "mpjve_mm", "accel_error_mm_per_frame2", "root_error_m", "coverage_90",
-    "ece",
-)  # fmt: skip
 TABLE_LOOKAHEADS = (0, 2, 4)
 
 
-def score(method, sequences):
-    """`Summary.result()` of a method over sequences, with `frames_unanswered` before its first answers."""
-    summary, unanswered = Summary(), 0
-    for sequence in sequences:
-        joints, sigma, answered = method(sequence)
-        unanswered += int((sequence.valid & ~answered).sum())
-        valid = sequence.valid & answered
-        if valid.any():
-            # what is not scored must still be finite
-            summary.add(
-                np.where(valid[:, None, None], joints, 0), sequence.joints_cam_m, group=sequence.action,
-                sigma_m=np.where(valid[:, None], sigma, 1), valid=valid, metric=sequence.metric,
-            )  # fmt: skip
-    return summary.result() | {"frames_unanswered": unanswered}
-
-
-def fitted_temperature(lifter, sequences):
-    """The factor on the network's raw sigma that makes 90 % intervals of the zero-lag stream cover 90 %."""
-    errors, sigmas = [], []
-    for sequence in sequences:
-        joints, sigma, answered = methods.stream(lifter, sequence)
-        relative = (joints - joints[:, :1]) - (sequence.joints_cam_m - sequence.joints_cam_m[:, :1])
-        errors.append(np.linalg.norm(relative, axis=-1)[answered, 1:])
-        sigmas.append(sigma[answered, 1:])
-    return lifter.temperature * float(fit_temperature_to_coverage(np.concatenate(errors), np.concatenate(sigmas)))
-
-
-def evaluate(*, weights, motions_path, split="dev", mode="stream", lookahead=0, detector="noisy", rate_hz=30.0, seed=0,
-             coco=False, steps=1, samples=1, causal=False, oracle_label=False, baselines=True):  # fmt: skip
-    """The evaluation as a JSON-ready dict: what made the numbers, overall, groups and baselines."""
-    lifter = Lifter.load(weights)
-    motions = load_motions(motions_path)
-    sequences = synthetic_sequences(
-        motions.split(split), rate_hz=rate_hz, detector=DETECTORS[detector], seed=seed, coco=coco
-    )
-    noise = DETECTORS[detector]
-    name = mode
+def evaluate(*, lifter, benchmark, mode="stream", lookahead=0, steps=1, samples=1, aggregate="mean", causal=False,
+             oracle_label=False, baselines=None, seed=0):  # fmt: skip
+    """The evaluation as a JSON-ready dict: what made the numbers, overall, groups and baselines ({name: method})."""
+    protocol = {"joints": benchmark.joints, "pck_joints": benchmark.pck_joints}
+    name, notes = mode, list(benchmark.notes)
     if mode == "stream":
         method = partial(methods.stream, lifter, lookahead=lookahead)
     else:
-        method = partial(
-            methods.offline, lifter, steps=steps, samples=samples, causal=causal, oracle_label=oracle_label
-        )
+        options = {"steps": steps, "causal": causal, "oracle_label": oracle_label}
+        if aggregate != "mean" and samples == 1:
+            raise ValueError(f"aggregate: expected more than one hypothesis for {aggregate}, got samples 1")
+        if samples != 1:
+            method = partial(methods.sampled, lifter, samples=samples, aggregate=aggregate, seed=seed, **options)
+        else:
+            method = partial(methods.offline, lifter, **options)
         name = ("offline_causal" if causal else mode) + ("_oracle_label" if oracle_label else "")
-    result = score(method, sequences)
+    if oracle_label:
+        notes.append("the true action was given (oracle label): an upper bound, no result")
+    if lifter.provenance.get("temperature_from", "").startswith(temperature_source(benchmark)):
+        notes.append("sigma's temperature was fitted on this very split: coverage_90 and ece are in-sample (oracle)")
+    result = score(method, benchmark.sequences, **protocol)
     report = {
-        "data": {"motions": Path(motions_path).name, "split": split, "clips": len(sequences), "rate_hz": rate_hz,
-                 "joint_set": "coco17 joints" if coco else "h36m17"},
-        "weights": str(weights), "training": {k: lifter.provenance.get(k) for k in ("steps", "minutes")},
+        "data": benchmark.data, "weights": lifter.weights_name,
+        "training": {k: lifter.provenance.get(k) for k in ("steps", "minutes")},
         "temperature": lifter.temperature, "mode": name, "backend": lifter.backend_name,
         "lookahead": lookahead if mode == "stream" else None, "steps": steps, "hypotheses": samples,
-        "aggregation": "mean", "seed": seed, "detector": detector, "detector_noise": noise and noise.to_dict(),
-        **result,
+        "aggregation": aggregate, "seed": seed, "detector": benchmark.detector,
+        "detector_noise": benchmark.detector_noise, "headline": benchmark.headline, "notes": notes, **result,
     }  # fmt: skip
     if baselines:
-        mean = methods.training_mean(motions.split("train"))
         report["baselines"] = {
-            "mean_pose": score(methods.mean_pose(mean), sequences)["overall"],
-            "per_frame": score(partial(methods.per_frame, lifter), sequences)["overall"],
+            key: score(baseline, benchmark.sequences, **protocol)[benchmark.headline]
+            for key, baseline in baselines.items()
         }
     return report
 
 
-def table(**options):
-    """Offline and streaming at every lookahead, with noisy and exact 2D: {row name: report}."""
+def table(*, lifter, by_detector, baselines=None, seed=0, **offline):
+    """Offline and streaming at every lookahead, for each `Benchmark` of {detector: benchmark}: {row name: report}."""
     rows = {}
-    for detector in DETECTORS:
-        rows[f"{detector}: offline"] = evaluate(mode="offline", detector=detector, **options)
-        # the baselines do not depend on the mode
-        options = options | {"baselines": False}
+    for detector, benchmark in by_detector.items():
+        options = {"lifter": lifter, "benchmark": benchmark, "seed": seed}
+        rows[f"{detector}: offline"] = evaluate(mode="offline", baselines=baselines, **options, **offline)
         for lookahead in TABLE_LOOKAHEADS:
-            rows[f"{detector}: stream, lookahead {lookahead}"] = evaluate(
-                mode="stream", lookahead=lookahead, detector=detector, **options
-            )
-        options = options | {"baselines": True}
+            rows[f"{detector}: stream, lookahead {lookahead}"] = evaluate(mode="stream", lookahead=lookahead, **options)
     return rows
 
 
-def format_rows(rows):
-    """A text table of {name: metrics row}."""
-    width = max(len(name) for name in rows)
-    heads = [column.replace("accel_error_mm_per_frame2", "accel_mm/f2") for column in COLUMNS]
-    lines = [" " * width + "".join(f"{head:>13}" for head in heads) + f"{'frames':>9}"]
-    for name, row in rows.items():
-        cells = "".join(f"{row[column]:13.3f}" if row[column] < 10 else f"{row[column]:13.1f}" for column in COLUMNS)
-        lines.append(f"{name:<{width}}{cells}{row['frames']:>9}")
-    return "\n".join(lines)
-
-
-def strict(value):
-    """NaN, which JSON lacks, as null."""
-    if isinstance(value, dict):
-        return {key: strict(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [strict(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
+def temperature_source(benchmark):
+    """How a checkpoint names the data that its temperature was fitted on."""
+    return f"{benchmark.data.get('motions', benchmark.data.get('benchmark'))} {benchmark.data.get('split', '')}"
 
 
 def main(argv=None):
     """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m dp3d_core.evaluate", description=__doc__.split("\n")[0])
-    parser.add_argument("--weights", default="small", help="shipped name or path")
-    parser.add_argument("--motions", required=True, help="mocap npz")
-    parser.add_argument("--split", default="dev")
-    parser.add_argument("--mode", default="stream", choices=MODES)
-    parser.add_argument("--lookahead", type=int, default=0, choices=TABLE_LOOKAHEADS, help="frames of lag (stream)")
-    parser.add_argument(
-        "--detector", default="noisy", choices=sorted(DETECTORS), help="2D as a detector gives it, or exact"
-    )
-    parser.add_argument("--rate-hz", type=float, default=30.0)
-    parser.add_argument("--coco", action="store_true", help="only what a COCO detector sees: no spine, no head top")
-    parser.add_argument("--steps", type=int, default=1, help="denoising steps (offline)")
-    parser.add_argument("--samples", type=int, default=1, help="hypotheses, averaged (offline)")
-    parser.add_argument("--causal", action="store_true", help="offline, but looking back only, as a stream does")
-    parser.add_argument("--oracle-label", action="store_true", help="give the true action (offline); an oracle")
-    parser.add_argument("--seed", type=int, default=0, help="seed of cameras and detector noise")
-    parser.add_argument("--json", help="write the report here")
-    parser.add_argument("--fit-temperature", metavar="FILE", help="fit the temperature on this split (noisy) and write "
-                        "the weights with it to FILE")  # fmt: skip
-    arguments = parser.parse_args(argv)
+    arguments = _parser().parse_args(argv)
     torch.set_num_threads(1)
-    options = {
-        "weights": arguments.weights, "motions_path": arguments.motions, "split": arguments.split,
-        "rate_hz": arguments.rate_hz, "seed": arguments.seed, "coco": arguments.coco, "steps": arguments.steps,
-        "samples": arguments.samples, "causal": arguments.causal, "oracle_label": arguments.oracle_label,
-    }  # fmt: skip
     try:
+        lifter = Lifter.load(arguments.weights)
+        by_detector, baselines = _material(arguments, lifter)
         if arguments.fit_temperature:
-            return _fit(arguments)
+            print(_fit(lifter, next(iter(by_detector.values())), arguments.fit_temperature))
+            return
+        offline = {
+            "steps": arguments.steps, "samples": arguments.samples, "aggregate": arguments.aggregate,
+            "causal": arguments.causal, "oracle_label": arguments.oracle_label,
+        }  # fmt: skip
+        options = {"lifter": lifter, "baselines": baselines, "seed": arguments.seed}
         if arguments.mode == "table":
-            report = table(**options)
-            rows = {}
-            for name, part in report.items():
-                rows |= {f"{name} | {group}": row for group, row in part["groups"].items()}
-                rows[f"{name} | all"] = part["overall"]
-                rows |= {f"{name} | baseline {key}": row for key, row in part.get("baselines", {}).items()}
+            report = table(by_detector=by_detector, **options, **offline)
+            text = format_table(report)
         else:
+            (benchmark,) = by_detector.values()
+            if arguments.mode == "stream":
+                _refuse_offline_options(arguments)
+                offline = {}
             report = evaluate(
-                mode=arguments.mode, lookahead=arguments.lookahead, detector=arguments.detector, **options
+                benchmark=benchmark, mode=arguments.mode, lookahead=arguments.lookahead, **options, **offline
             )
-            rows = report["groups"] | {f"{report['mode']}: all": report["overall"]}
-            rows |= {f"baseline {name}": row for name, row in report["baselines"].items()}
+            text = format_report(report)
     except (ValueError, OSError) as error:
         raise SystemExit(f"evaluate: {error}") from None
-    print(format_rows(rows))
+    print(text)
     if arguments.json:
         Path(arguments.json).write_text(json.dumps(strict(report), indent=1) + "\n")
 
 
-def _fit(arguments):
-    lifter = Lifter.load(arguments.weights)
-    motions = load_motions(arguments.motions).split(arguments.split)
-    sequences = synthetic_sequences(
-        motions, rate_hz=arguments.rate_hz, detector=DETECTORS["noisy"], seed=arguments.seed
+def _parser():
+    parser = argparse.ArgumentParser(prog="python -m dp3d_core.evaluate", description=__doc__.split("\n")[0])
+    add = parser.add_argument
+    add("--weights", default="small", help="shipped name or path")
+    add("--motions", help="mocap npz: what is evaluated; beside a benchmark only its mean-pose baseline")
+    add("--split", default="dev")
+    add("--h36m-3d", metavar="FILE", help="Human3.6M: VideoPose3D's data_3d_h36m.npz")
+    add("--h36m-2d", metavar="FILE|gt", help="Human3.6M: VideoPose3D's data_2d_h36m_*.npz, or gt")
+    add("--cameras", metavar="FILE", help="Human3.6M: cameras.json or VideoPose3D's h36m_dataset.py")
+    add("--joints", type=int, default=17, choices=sorted(benchmarks.PUBLISHED_JOINTS), help="Human3.6M: that count")
+    add("--mpi-test", metavar="FILE", help="MPI-INF-3DHP: P-STMO's data_test_3dhp.npz")
+    add("--calibration", metavar="FILE", nargs=2, help="MPI-INF-3DHP: ts1-4cameras.calib ts5-6cameras.calib")
+    add("--annotation", default="univ", choices=("univ", "annot3"), help="MPI-INF-3DHP: which truth the file holds")
+    add("--mode", default="stream", choices=MODES)
+    add("--lookahead", type=int, default=0, choices=TABLE_LOOKAHEADS, help="frames of lag (stream)")
+    add("--detector", default="noisy", choices=sorted(benchmarks.DETECTORS), help="mocap: 2D as a detector's, or exact")
+    add("--rate-hz", type=float, default=30.0, help="mocap: frame rate")
+    add("--coco", action="store_true", help="mocap: only what a COCO detector sees, no spine, no head top")
+    add("--steps", type=int, default=1, help="denoising steps (offline)")
+    add(
+        "--samples", type=int, default=1, help="hypotheses (offline); more than one also prints the oracle best of them"
     )
-    temperature = fitted_temperature(lifter, sequences)
-    provenance = lifter.provenance | {"temperature_from": f"{Path(arguments.motions).name} {arguments.split}, noisy"}
+    add("--aggregate", default="mean", choices=methods.AGGREGATES, help="how hypotheses become one answer (offline)")
+    add("--causal", action="store_true", help="offline, but looking back only, as a stream does")
+    add("--oracle-label", action="store_true", help="give the true action (offline); an oracle")
+    add("--seed", type=int, default=0, help="seed of cameras, detector noise and hypotheses")
+    add("--json", help="write the report here")
+    add("--fit-temperature", metavar="FILE", help="fit the temperature on this data and write the weights to FILE")
+    return parser
+
+
+def _refuse_offline_options(arguments):
+    """A stream gives one estimate from what came so far; options that it would ignore are refused."""
+    for name, neutral in (
+        ("steps", 1),
+        ("samples", 1),
+        ("aggregate", "mean"),
+        ("causal", False),
+        ("oracle_label", False),
+    ):
+        if getattr(arguments, name) != neutral:
+            raise ValueError(f"--{name.replace('_', '-')}: expected with --mode offline, got --mode {arguments.mode}")
+
+
+def _material(arguments, lifter):
+    """({detector: `Benchmark`}, {baseline name: method}) that the command line asks for."""
+    given = [name for name in ("h36m_3d", "mpi_test") if getattr(arguments, name)]
+    if len(given) > 1 or not (given or arguments.motions):
+        raise ValueError(
+            "data: expected one of --motions, --h36m-3d and --mpi-test; the benchmarks are evaluated apart"
+        )
+    motions = load_motions(arguments.motions) if arguments.motions else None
+    baselines = (
+        {} if motions is None else {"mean_pose": methods.mean_pose(methods.training_mean(motions.split("train")))}
+    )
+    baselines["per_frame"] = partial(methods.per_frame, lifter)
+    if "h36m_3d" in given:
+        if not arguments.h36m_2d or not arguments.cameras:
+            raise ValueError("--h36m-3d: expected --h36m-2d (FILE or gt) and --cameras FILE beside it")
+        benchmark = benchmarks.human36m(
+            arguments.h36m_3d, arguments.h36m_2d, arguments.cameras, joints=arguments.joints
+        )
+        return {benchmark.detector: benchmark}, baselines
+    if "mpi_test" in given:
+        benchmark = benchmarks.mpi_inf_3dhp(arguments.mpi_test, arguments.calibration, annotation=arguments.annotation)
+        return {benchmark.detector: benchmark}, baselines
+    detectors = [arguments.detector]
+    if arguments.fit_temperature:
+        detectors = ["noisy"]
+    elif arguments.mode == "table":
+        detectors = list(benchmarks.DETECTORS)
+    held = motions.split(arguments.split)
+    return {
+        detector: benchmarks.synthetic(
+            held, name=Path(arguments.motions).name, split=arguments.split, detector=detector,
+            rate_hz=arguments.rate_hz, seed=arguments.seed, coco=arguments.coco,
+        )
+        for detector in detectors
+    }, baselines  # fmt: skip
+
+
+def _fit(lifter, benchmark, path):
+    """Write the weights with the temperature fitted on `benchmark`; returns a line that says so."""
+    temperature = fitted_temperature(lifter, benchmark.sequences)
+    source = f"{temperature_source(benchmark)}, {benchmark.detector}"
     checkpoint.save(
-        arguments.fit_temperature,
-        lifter.denoiser,
-        actions=lifter.actions,
-        temperature=temperature,
-        provenance=provenance,
-    )
-    print(f"temperature {lifter.temperature:.3f} -> {temperature:.3f}: {arguments.fit_temperature}")
+        path, lifter.denoiser, actions=lifter.actions, temperature=temperature,
+        provenance=lifter.provenance | {"temperature_from": source},
+    )  # fmt: skip
+    return f"temperature {lifter.temperature:.3f} -> {temperature:.3f}: {path}"
 
 
 if __name__ == "__main__":

@@ -1,0 +1,92 @@
+"""Scores a method over sequences: pooled metrics by group, and beside them, named oracle, what the truth could choose.
+
+A method is a function of an `EvalSequence` as in `dp3d_core.methods`. Knows no files and no command line.
+"""
+# H hypotheses, T frames, J = 17 joints
+
+from functools import partial
+
+import numpy as np
+
+from dp3d_core import methods
+from dp3d_core.metrics import (
+    Summary,
+    fit_temperature_to_coverage,
+    oracle_best_joint_mpjpe_mm,
+    oracle_best_pose_mpjpe_mm,
+)
+
+ORACLES = {
+    "oracle_best_of_m_pose_mpjpe_mm": oracle_best_pose_mpjpe_mm,
+    "oracle_best_of_m_pose_p_mpjpe_mm": partial(oracle_best_pose_mpjpe_mm, procrustes=True),
+    "oracle_best_of_m_joint_mpjpe_mm": oracle_best_joint_mpjpe_mm,
+}
+
+
+def score(method, sequences, *, joints=None, pck_joints=None):
+    """`Summary.result()` of a method over sequences, with `frames_unanswered` before its first answers.
+
+    joints: those that count (None: all); pck_joints: those of PCK and AUC. A method that also returns its hypotheses
+    (H, T, 17, 3) gets the best of them, chosen by the truth, under "oracle".
+    """
+    summary, unanswered, chosen = Summary(joints=joints), 0, {}
+    pck = None if pck_joints is None else Summary(joints=pck_joints)
+    for sequence in sequences:
+        answer, sigma, answered, *hypotheses = method(sequence)
+        unanswered += int((sequence.valid & ~answered).sum())
+        valid = sequence.valid & answered
+        if not valid.any():
+            continue
+        group = sequence.action or sequence.name
+        for one in filter(None, (summary, pck)):
+            # what is not scored must still be finite
+            one.add(
+                np.where(valid[:, None, None], answer, 0), sequence.joints_cam_m, group=group,
+                sigma_m=np.where(valid[:, None], sigma, 1), valid=valid, metric=sequence.metric,
+            )  # fmt: skip
+        if hypotheses:
+            picked = {
+                name: best(hypotheses[0][:, valid], sequence.joints_cam_m[valid], joints=joints)
+                for name, best in ORACLES.items()
+            }
+            chosen.setdefault(group, []).append((len(hypotheses[0]), picked))
+    result = summary.result()
+    if pck is not None:
+        _take(result, pck.result(), ("pck_150mm", "auc"))
+    if chosen:
+        result["oracle"] = _oracle(chosen)
+    return result | {"frames_unanswered": unanswered}
+
+
+def _take(result, other, keys):
+    """Put `other`'s values of `keys` into every row of `result`."""
+    for part in ("overall", "mean_of_groups"):
+        result[part] |= {key: other[part][key] for key in keys}
+    for group, row in result["groups"].items():
+        row |= {key: other["groups"][group][key] for key in keys}
+
+
+def _oracle(chosen):
+    """Means of the per-frame oracle errors {group: [(m, {name: (T,)})]}."""
+    groups = {
+        group: {name: np.concatenate([picked[name] for _, picked in rows]) for name in ORACLES}
+        for group, rows in sorted(chosen.items())
+    }
+    means = {group: {name: float(errors.mean()) for name, errors in row.items()} for group, row in groups.items()}
+    return {
+        "m": next(iter(chosen.values()))[0][0],
+        "overall": {name: float(np.concatenate([row[name] for row in groups.values()]).mean()) for name in ORACLES},
+        "mean_of_groups": {name: float(np.mean([row[name] for row in means.values()])) for name in ORACLES},
+        "groups": means,
+    }
+
+
+def fitted_temperature(lifter, sequences, method=methods.stream):
+    """The factor on the network's raw sigma that makes 90 % intervals of `method` (zero-lag stream) cover 90 %."""
+    errors, sigmas = [], []
+    for sequence in sequences:
+        joints, sigma, answered = method(lifter, sequence)
+        relative = (joints - joints[:, :1]) - (sequence.joints_cam_m - sequence.joints_cam_m[:, :1])
+        errors.append(np.linalg.norm(relative, axis=-1)[answered, 1:])
+        sigmas.append(sigma[answered, 1:])
+    return lifter.temperature * float(fit_temperature_to_coverage(np.concatenate(errors), np.concatenate(sigmas)))
