@@ -131,11 +131,11 @@ def run(*, model, train, motions_path, out, minutes=None, resume=False, device="
 
     writer, bar = _reporters(out, rank, head["step"], train.steps)
     log = open(out / "log.jsonl", "a") if rank == 0 else None  # noqa: SIM115
-    began, before, saved = time.monotonic(), head["seconds"], time.monotonic()
+    began, before, saved = time.monotonic(), head["seconds"], head["seconds"]
     sums = {}
     denoiser.train()
     for taken, step in enumerate(range(head["step"], train.steps), start=1):
-        seconds = before + time.monotonic() - began
+        seconds = _agreed(before + time.monotonic() - began, world, device)
         progress = step / train.steps if minutes is None else seconds / (60 * minutes)
         if progress >= 1:
             break
@@ -172,9 +172,9 @@ def run(*, model, train, motions_path, out, minutes=None, resume=False, device="
             log.write(json.dumps({"step": step + 1, "minutes": head["seconds"] / 60, "dev_mpjpe_mm": error}) + "\n")
             log.flush()
             _report(writer, bar, {"dev_mpjpe_mm": error}, step + 1)
-        if time.monotonic() - saved > save_every_s:
+        if seconds - saved > save_every_s:
             save_state(state_path, denoiser, ema, optimizer, generator, head)
-            saved = time.monotonic()
+            saved = seconds
     save_state(state_path, denoiser, ema, optimizer, generator, head)
     if rank == 0:
         log.close()
@@ -190,6 +190,15 @@ def run(*, model, train, motions_path, out, minutes=None, resume=False, device="
         }  # fmt: skip
         checkpoint.save(weights, denoiser, actions=ACTIONS, provenance=provenance)
     return weights
+
+
+def _agreed(seconds, world, device):
+    """The first process' clock: whoever went by its own would step with another rate, or stop while others wait."""
+    if world == 1:
+        return seconds
+    clock = torch.tensor([seconds], dtype=torch.float64, device=device)
+    distributed.broadcast(clock, 0)
+    return float(clock)
 
 
 def _reporters(out, rank, step, steps):
