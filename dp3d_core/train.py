@@ -12,7 +12,8 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import distributed
 
 from dp3d_core import checkpoint
@@ -76,22 +77,28 @@ def save_state(path, denoiser, ema, optimizer, generator, head):
     temporary.replace(path)
 
 
-def load_state(path, denoiser, ema, optimizer, generator):
-    """Restore what `save_state` wrote; returns its head."""
-    from safetensors import safe_open
+def read_state(path):
+    """The head and tensors that `save_state` wrote; ValueError where there are none."""
+    if not path.is_file():
+        raise ValueError(f"--resume: expected {path} of an earlier run; start without --resume")
+    try:
+        with safe_open(path, framework="pt") as archive:
+            return json.loads(archive.metadata()["state"]), {k: archive.get_tensor(k) for k in archive.keys()}  # noqa: SIM118
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"--resume: {path} is not a training state ({error}); start without --resume") from None
 
-    tensors = load_file(path)
+
+def restore(tensors, denoiser, ema, optimizer, generator):
+    """Put the tensors of `read_state` back where `save_state` took them."""
     part = lambda prefix: {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}  # noqa: E731
     denoiser.load_state_dict(part("model."), strict=True)
-    ema.values = part("ema.")
+    ema.values = {name: value.to(ema.values[name].device) for name, value in part("ema.").items()}
     state = {}
     for name, value in part("optimizer.").items():
         index, key = name.split(".", 1)
         state.setdefault(int(index), {})[key] = value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     generator.set_state(tensors["generator"])
-    with safe_open(path, framework="pt") as archive:
-        return json.loads(archive.metadata()["state"])
 
 
 def run(*, model, train, motions_path, out, minutes=None, resume=False, device="cpu", log_every=50, save_every_s=300):
@@ -116,11 +123,11 @@ def run(*, model, train, motions_path, out, minutes=None, resume=False, device="
     state_path = out / f"state{rank}.safetensors"
     head = {"step": 0, "seconds": 0.0, "train": to_dict(train), "model": to_dict(model)}
     if resume:
-        if not state_path.is_file():
-            raise ValueError(f"--resume: expected {state_path} of an earlier run; start without --resume")
-        head = load_state(state_path, denoiser, ema, optimizer, generator)
-        if head["model"] != to_dict(model) or head["train"] != to_dict(train):
+        head, tensors = read_state(state_path)
+        # by way of the configs: an option that is newer than the state has its default
+        if from_dict(ModelConfig, head["model"]) != model or from_dict(TrainConfig, head["train"]) != train:
             raise ValueError(f"--resume: {state_path} was made with other options; use the same preset and options")
+        restore(tensors, denoiser, ema, optimizer, generator)
     network = denoiser
     if world > 1:
         network = torch.nn.parallel.DistributedDataParallel(denoiser, find_unused_parameters=True)
