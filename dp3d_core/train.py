@@ -106,6 +106,10 @@ def run(*, model, train, motions_path, out, minutes=None, resume=False, device="
     rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     if world > 1 and not distributed.is_initialized():
         distributed.init_process_group("nccl" if device == "cuda" else "gloo")
+    if minutes is not None and not minutes > 0:
+        raise ValueError(f"--minutes: expected more than 0, got {minutes}")
+    if device == "cuda":
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     motions = load_motions(motions_path)
