@@ -1,0 +1,235 @@
+"""Training learns, stops and goes on as if it had not stopped, and two processes hold one network."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+import torch
+from helpers import by_joint_config, tiny_config, walking_motions
+from safetensors.torch import load_file
+
+from dp3d_core import checkpoint, train
+from dp3d_core.config import PRESETS, ModelConfig, TrainConfig, from_dict, to_dict
+from dp3d_core.data.motions import save_motions
+from dp3d_core.lift import Lifter
+
+TINY = {"window_frames": 8, "joint_width": 16, "joint_layers": 1, "frame_width": 32, "frame_layers": 1, "heads": 4,
+        "joint_heads": 2, "condition_width": 16, "prompt_width": 16}  # fmt: skip
+SHORT = {"batch": 4, "sequence_frames": 8, "steps": 6, "warmup": 2, "precision": "float32"}
+
+
+@pytest.fixture
+def motions(tmp_path):
+    path = tmp_path / "motions.npz"
+    save_motions(path, walking_motions())
+    return path
+
+
+def run(out, motions, *, model=None, resume=False, minutes=None, save_every_s=300, **options):
+    return train.run(
+        model=model or ModelConfig(**TINY), train=TrainConfig(**(SHORT | options)), motions_path=motions, out=out,
+        resume=resume, minutes=minutes, log_every=1, save_every_s=save_every_s,
+    )  # fmt: skip
+
+
+def rows(out, key="lr"):
+    """The log's rows by step, those with `key`; later rows of the same step replace earlier ones."""
+    lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    drop = ("minutes",)
+    return {row["step"]: {k: v for k, v in row.items() if k not in drop} for row in lines if key in row}
+
+
+class Killed(BaseException):
+    """What a test throws into a run."""
+
+
+def kill_at(monkeypatch, batches):
+    """Let a run draw this many training batches, then die, as by a signal."""
+    drawn, sample = [], train.sample_batch
+
+    def dying(bank, batch, frames, *, reach, **options):
+        if reach:  # development batches are drawn with reach 0
+            drawn.append(batch)
+            if len(drawn) > batches:
+                raise Killed
+        return sample(bank, batch, frames, reach=reach, **options)
+
+    monkeypatch.setattr(train, "sample_batch", dying)
+
+
+def test_a_killed_and_resumed_run_has_the_losses_and_weights_of_an_uninterrupted_one(tmp_path, motions, monkeypatch):
+    whole = run(tmp_path / "whole", motions)
+    with monkeypatch.context() as patch:
+        kill_at(patch, 3)
+        with pytest.raises(Killed):
+            run(tmp_path / "killed", motions, save_every_s=0)
+    assert not (tmp_path / "killed" / "weights.safetensors").exists()
+    resumed = run(tmp_path / "killed", motions, resume=True)
+    assert rows(tmp_path / "killed") == rows(tmp_path / "whole")
+    left, right = load_file(whole), load_file(resumed)
+    assert all(torch.equal(left[name], right[name]) for name in left)
+
+
+def test_same_seed_same_run_and_another_seed_another(tmp_path, motions):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        run(tmp_path / name, motions, seed=seed, steps=2)
+    assert rows(tmp_path / "a") == rows(tmp_path / "b") != rows(tmp_path / "c")
+
+
+def test_loss_falls_on_a_tiny_set(tmp_path, motions):
+    run(tmp_path / "out", motions, steps=60, batch=8, learning_rate=3e-3, ema_decay=0.9)
+    losses = [row["causal/position"] for row in rows(tmp_path / "out").values() if "causal/position" in row]
+    assert sum(losses[-5:]) < 0.75 * sum(losses[:5])
+    assert all("dev_mpjpe_mm" in row for row in rows(tmp_path / "out", "dev_mpjpe_mm").values())
+
+
+def test_weights_are_a_checkpoint_that_says_how_it_was_made(tmp_path, motions):
+    path = run(tmp_path / "out", motions, steps=2)
+    loaded = checkpoint.load(path)
+    assert loaded.provenance["steps"] == 2 and loaded.provenance["motions"] == "motions.npz"
+    assert loaded.provenance["train"] == to_dict(TrainConfig(**(SHORT | {"steps": 2})))
+    assert Lifter.load(path, backend="eager").config == ModelConfig(**TINY)
+
+
+def test_shipped_weights_are_the_average(tmp_path, motions):
+    path = run(tmp_path / "out", motions, steps=3)
+    state = load_file(tmp_path / "out" / "state0.safetensors")
+    weights = load_file(path)
+    assert all(torch.equal(weights[name], state[f"ema.{name}"]) for name in weights)
+    assert any(not torch.equal(weights[name], state[f"model.{name}"]) for name in weights)
+
+
+def test_average_is_the_recursion():
+    module = torch.nn.Linear(1, 1, bias=False)
+    ema, expected = train.Ema(module, 0.5), float(module.weight)
+    for step in range(30):
+        with torch.no_grad():
+            module.weight += 1
+        ema.update(module, step)
+        decay = min(0.5, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * float(module.weight)
+    assert float(ema.values["weight"]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_learning_rate_warms_up_then_falls_to_a_hundredth():
+    options = TrainConfig(learning_rate=1e-3, warmup=10)
+    rates = [train.learning_rate(options, step / 1000, step) for step in range(1001)]
+    assert rates[0] == pytest.approx(1e-4, rel=0.01) and max(rates) == pytest.approx(1e-3, rel=0.01)
+    assert rates[:10] == sorted(rates[:10]) and rates[10:] == sorted(rates[10:], reverse=True)
+    assert rates[-1] == pytest.approx(1e-5)
+
+
+@pytest.mark.parametrize("changes", [{"steps": 7}, {"learning_rate": 2e-3}])
+def test_resuming_with_other_options_is_refused(tmp_path, motions, changes):
+    run(tmp_path / "out", motions, steps=2)
+    with pytest.raises(ValueError, match=r"--resume: .* was made with other options"):
+        run(tmp_path / "out", motions, resume=True, **({"steps": 2} | changes))
+
+
+def test_resuming_another_network_is_refused(tmp_path, motions):
+    run(tmp_path / "out", motions, steps=2)
+    for model in (ModelConfig(**(TINY | {"frame_width": 64})), by_joint_config()):
+        with pytest.raises(ValueError, match=r"--resume: .* was made with other options"):
+            run(tmp_path / "out", motions, resume=True, steps=2, model=model)
+
+
+def test_resuming_nothing_or_a_broken_state_is_one_clear_error(tmp_path, motions):
+    with pytest.raises(ValueError, match=r"--resume: expected .*state0.safetensors of an earlier run"):
+        run(tmp_path / "out", motions, resume=True)
+    run(tmp_path / "out", motions, steps=1)
+    state = tmp_path / "out" / "state0.safetensors"
+    for content in (b"", state.read_bytes()[:1000], b"junk" * 100):
+        state.write_bytes(content)
+        with pytest.raises(ValueError, match=r"--resume: .*state0.safetensors"):
+            run(tmp_path / "out", motions, resume=True, steps=1)
+
+
+def test_training_ends_with_its_minutes(tmp_path, motions):
+    path = run(tmp_path / "out", motions, minutes=0.01, steps=100_000)
+    assert 0 < checkpoint.load(path).provenance["steps"] < 100_000
+
+
+def test_a_gradient_that_is_not_finite_stops_the_run(tmp_path, motions, monkeypatch):
+    monkeypatch.setattr(train, "weigh", lambda parts, options: sum(parts.values()) * float("nan"))
+    with pytest.raises(FloatingPointError, match="step 0: gradient norm"):
+        run(tmp_path / "out", motions)
+
+
+@pytest.mark.parametrize("model", [by_joint_config(), tiny_config(action_prompts=False, part_prompts=False,
+                                   affinity=False, log_variance=False, hallucinated_frames=1)])  # fmt: skip
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_every_kind_of_network_trains(tmp_path, motions, model, precision):
+    run(tmp_path / "out", motions, model=model, precision=precision, steps=3)
+
+
+def command(out, motions, *more):
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in (TINY | SHORT).items()]
+    return ["-m", "dp3d_core.train", f"--motions={motions}", f"--out={out}", "--device=cpu", *options, *more]
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_two_processes_hold_one_network(tmp_path, motions):
+    """As torchrun starts them; by minutes, so that each process' own clock would tear them apart."""
+    common = {**os.environ, "OMP_NUM_THREADS": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1",
+              "MASTER_PORT": str(free_port())}  # fmt: skip
+    options = ("--steps=100000", "--minutes=0.03")
+    processes = [
+        subprocess.Popen(
+            [sys.executable, *command(tmp_path / "out", motions, *options)], stderr=subprocess.PIPE, text=True,
+            env=common | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+        )
+        for rank in range(2)
+    ]  # fmt: skip
+    try:
+        for process in processes:
+            _, complaint = process.communicate(timeout=90)
+            assert process.returncode == 0, complaint[-3000:]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    first, second = (load_file(tmp_path / "out" / f"state{rank}.safetensors") for rank in range(2))
+    assert first.keys() == second.keys()
+    different = {name for name in first if not torch.equal(first[name], second[name])}
+    assert different == {"generator"}  # each draws its own data
+    assert checkpoint.load(tmp_path / "out" / "weights.safetensors").provenance["processes"] == 2
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--heads=5"], "ModelConfig.heads"), (["--batch=0"], "TrainConfig.batch"),
+        (["--motions=absent.npz"], "absent.npz"), (["--minutes=0"], "--minutes"),
+        (["--resume"], "--resume: expected"),
+    ],
+)  # fmt: skip
+def test_command_line_errors_are_one_line(tmp_path, motions, more, message):
+    with pytest.raises(SystemExit) as caught:
+        train.main(command(tmp_path / "out", motions, *more)[2:])
+    assert str(caught.value).startswith("train: ") and message in str(caught.value)
+
+
+def test_command_line_makes_the_configs(tmp_path, motions, monkeypatch, capsys):
+    asked = {}
+    monkeypatch.setattr(train, "run", lambda **options: asked.update(options) or "there")
+    train.main(command(tmp_path / "out", motions, "--affinity=false", "--minutes=2.5", "--seed=4")[2:])
+    assert asked["model"] == ModelConfig(**TINY, affinity=False)
+    assert asked["train"] == from_dict(TrainConfig, SHORT | {"seed": 4})
+    assert asked["minutes"] == 2.5 and capsys.readouterr().out == "weights: there\n"
+    train.main(["--preset=base", f"--motions={motions}", f"--out={tmp_path}"])
+    assert asked["model"] == PRESETS["base"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", ["base", "paper"])
+def test_large_presets_train_a_step(tmp_path, motions, preset):
+    run(tmp_path / "out", motions, model=PRESETS[preset], steps=1, batch=1, sequence_frames=6)
+    assert checkpoint.load(tmp_path / "out" / "weights.safetensors").denoiser.config == PRESETS[preset]
