@@ -131,6 +131,9 @@ class StreamConfig:
 class TrainConfig:
     """Options of one training run; stored beside its checkpoints so that a resumed run is the same run."""
 
+    objective: str = option(
+        "diffusion", "denoise at every noise level, or answer in one plain pass", choices=("diffusion", "regression")
+    )
     batch: int = option(64, "sequences per step and process", low=1)
     sequence_frames: int = option(48, "frames per training sequence", low=4)
     steps: int = option(20000, "length of the learning-rate schedule", unit="steps", low=1)

@@ -1,7 +1,8 @@
 """One training step's question to the denoiser: which rows, which noise, which mask; and the weighted answer.
 
 The mixture matches what is served: causal rows (a stream's zero-lag pass), rolling windows refined from the network's
-own earlier estimates, and bidirectional windows at every noise level, some with all 2D dropped (the prior).
+own earlier estimates, and bidirectional windows at every noise level, some with all 2D dropped (the prior). The
+objective "regression" is the baseline without any of that: one pass from zeros.
 """
 # B batch, T frames, R rows, J = 17 joints
 
@@ -28,10 +29,10 @@ def weigh(parts, train):
     return sum(weights[name] * value for name, value in parts.items())
 
 
-def draw_layout(generator):
-    """One of LAYOUTS, by its share."""
-    index = torch.multinomial(torch.tensor(LAYOUT_SHARES), 1, generator=generator)
-    return LAYOUTS[int(index)]
+def draw_layout(generator, objective="diffusion"):
+    """One of LAYOUTS, by its share. Plain regression refines nothing: its rolling share is causal."""
+    layout = LAYOUTS[int(torch.multinomial(torch.tensor(LAYOUT_SHARES), 1, generator=generator))]
+    return "causal" if objective == "regression" and layout == "rolling" else layout
 
 
 def step_losses(denoiser, network, batch, layout, train, generator, hallucinate=True):
@@ -47,6 +48,11 @@ def step_losses(denoiser, network, batch, layout, train, generator, hallucinate=
     neighbours = None
     if hallucinate and config.hallucinated_frames > 1:
         neighbours = torch.cat([batch.next_pose_m[:, :, :reach], batch.next_pose_m[:, :, reach + 1 :]], 2) / scale
+
+    if train.objective == "regression":
+        prediction = one_pass(network, config, seen, stamps, layout)
+        pairs = consecutive(frames, device)
+        return losses(prediction, clean, None, scale, label=batch.label, pairs=pairs, neighbours=neighbours)
 
     if layout == "causal":
         point = (uniform(len(clean)) < POINT_SHARE)[:, None, None, None]
@@ -102,6 +108,18 @@ def step_losses(denoiser, network, batch, layout, train, generator, hallucinate=
         prediction, truth, level, scale, label=None, pairs=pairs,
         neighbours=None if neighbours is None else neighbours[:half][:, rows.frame],
     )  # fmt: skip
+
+
+def one_pass(network, config, seen, stamps_s, layout):
+    """Plain regression: the network's answer to zeros at noise level 1, looking back only or both ways."""
+    if layout not in ("causal", "offline"):
+        raise ValueError(f"layout: expected causal or offline for regression, got {layout!r}")
+    frames, device = seen.shape[1], seen.device
+    noisy, level = seen.new_zeros(*seen.shape[:3], 3), torch.ones_like(stamps_s)
+    if layout == "causal":
+        return network(noisy, seen, level, stamps_s, causal_mask(frames, config.window_frames, device)[None])
+    last = torch.full((frames,), frames - 1, device=device)
+    return network(noisy, seen, level, stamps_s, band_mask(frames, config.window_frames, device)[None], last)
 
 
 def consecutive(frames, device):

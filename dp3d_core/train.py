@@ -24,6 +24,7 @@ from dp3d_core.data.windows import MotionBank, sample_batch
 from dp3d_core.diffusion import causal_mask
 from dp3d_core.model import Denoiser
 from dp3d_core.objective import draw_layout, step_losses, weigh
+from dp3d_core.train_report import Reporter
 
 HALLUCINATE_FROM = 0.25
 """Share of training after which neighbours are hallucinated: n = 1 first, then the configured n (DreamPose3D)."""
@@ -50,16 +51,21 @@ def learning_rate(train, progress, step):
 
 
 @torch.no_grad()
-def dev_error_mm(denoiser, state, batches):
-    """Zero-lag MPJPE in mm of the weights `state` on fixed noisy development sequences."""
+def dev_poses_m(denoiser, state, batch):
+    """Zero-lag poses (B, T, 17, 3) in metres that the weights `state` answer to a development batch."""
     probe = Denoiser(denoiser.config, denoiser.action_count).eval()
     probe.load_state_dict(state, strict=True)
+    mask = causal_mask(batch.seen.shape[1], denoiser.config.window_frames)[None]
+    ones = torch.ones_like(batch.stamps_s)
+    clean = probe(torch.zeros_like(batch.pose_m), batch.seen, ones, batch.stamps_s, mask).clean
+    return clean * denoiser.config.pose_scale_m
+
+
+def dev_error_mm(denoiser, state, batches):
+    """Zero-lag MPJPE in mm of the weights `state` on fixed noisy development sequences."""
     total = count = 0.0
     for batch in batches:
-        mask = causal_mask(batch.seen.shape[1], denoiser.config.window_frames)[None]
-        ones = torch.ones_like(batch.stamps_s)
-        clean = probe(torch.zeros_like(batch.pose_m), batch.seen, ones, batch.stamps_s, mask).clean
-        error = (clean * denoiser.config.pose_scale_m - batch.pose_m).norm(dim=-1)
+        error = (dev_poses_m(denoiser, state, batch) - batch.pose_m).norm(dim=-1)
         total, count = total + float(error.sum()) * 1000, count + error.numel()
     return total / count
 
@@ -140,7 +146,7 @@ def run(*, model, train, motions_path, out, minutes=None, resume=False, device="
     reach = model.hallucinated_frames // 2
     dev = [sample_batch(dev_bank, 32, train.sequence_frames, generator=dev_generator, reach=0) for _ in range(8)]
 
-    writer, bar = _reporters(out, rank, head["step"], train.steps)
+    reporter = Reporter(out, head["step"], train.steps) if rank == 0 else None
     log = open(out / "log.jsonl", "a") if rank == 0 else None  # noqa: SIM115
     began, before, saved = time.monotonic(), head["seconds"], head["seconds"]
     sums = {}
@@ -154,9 +160,11 @@ def run(*, model, train, motions_path, out, minutes=None, resume=False, device="
             group["lr"] = learning_rate(train, progress, step)
         batch = sample_batch(bank, train.batch, train.sequence_frames, generator=generator, reach=reach)
         batch = replace(batch, **{f.name: getattr(batch, f.name).to(device) for f in fields(batch)})
-        layout = draw_layout(generator)
+        layout = draw_layout(generator, train.objective)
+        # what a step draws is its own, so that every model and objective sees the same data in the same order
+        draws = torch.Generator().manual_seed(int(torch.randint(2**62, (1,), generator=generator)))
         with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=train.precision == "bfloat16"):
-            parts = step_losses(denoiser, network, batch, layout, train, generator, progress >= HALLUCINATE_FROM)
+            parts = step_losses(denoiser, network, batch, layout, train, draws, progress >= HALLUCINATE_FROM)
         loss = weigh(parts, train)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -169,7 +177,7 @@ def run(*, model, train, motions_path, out, minutes=None, resume=False, device="
         ema.update(denoiser, step)
         head |= {"step": step + 1, "seconds": before + time.monotonic() - began}
         for name, value in parts.items():
-            sums.setdefault(f"{layout}/{name}", []).append(float(value))
+            sums.setdefault(f"{layout}/{name}", []).append(float(value.detach()))
         last = step + 1 == train.steps
         if rank == 0 and (taken % log_every == 0 or last):
             row = {"step": step + 1, "minutes": round(head["seconds"] / 60, 2), "lr": optimizer.param_groups[0]["lr"]}
@@ -177,18 +185,20 @@ def run(*, model, train, motions_path, out, minutes=None, resume=False, device="
             sums = {}
             log.write(json.dumps(row) + "\n")
             log.flush()
-            _report(writer, bar, row, step + 1)
+            reporter.scalars(row, step + 1)
         if rank == 0 and (taken % (20 * log_every) == 0 or last):
             error = dev_error_mm(denoiser, ema.values, dev)
             log.write(json.dumps({"step": step + 1, "minutes": head["seconds"] / 60, "dev_mpjpe_mm": error}) + "\n")
             log.flush()
-            _report(writer, bar, {"dev_mpjpe_mm": error}, step + 1)
+            reporter.scalars({"dev_mpjpe_mm": error}, step + 1)
+            reporter.picture(lambda: (dev_poses_m(denoiser, ema.values, dev[0]), dev[0].pose_m), step + 1)
         if seconds - saved > save_every_s:
             save_state(state_path, denoiser, ema, optimizer, generator, head)
             saved = seconds
     save_state(state_path, denoiser, ema, optimizer, generator, head)
     if rank == 0:
         log.close()
+        reporter.close()
     if world > 1:
         distributed.barrier()
     denoiser.load_state_dict(ema.values, strict=True)
@@ -210,33 +220,6 @@ def _agreed(seconds, world, device):
     clock = torch.tensor([seconds], dtype=torch.float64, device=device)
     distributed.broadcast(clock, 0)
     return float(clock)
-
-
-def _reporters(out, rank, step, steps):
-    if rank:
-        return None, None
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-
-        writer = SummaryWriter(out)
-    except ImportError:
-        writer = None
-    try:
-        from tqdm import tqdm
-
-        bar = tqdm(total=steps, initial=step, desc="train", unit="step", mininterval=5)
-    except ImportError:
-        bar = None
-    return writer, bar
-
-
-def _report(writer, bar, row, step):
-    if writer is not None:
-        for name, value in row.items():
-            writer.add_scalar(name, value, step)
-    if bar is not None:
-        bar.update(step - bar.n)
-        bar.set_postfix({k: f"{v:.4g}" for k, v in row.items() if k.endswith(("position", "mm"))})
 
 
 def main(argv=None):
