@@ -10,11 +10,13 @@ import logging
 
 import torch
 
+from dp3d_core.backends.compiled import CompiledEngines
 from dp3d_core.backends.cpu import CpuEngines
 from dp3d_core.backends.served import Served
+from dp3d_core.backends.tensorrt import TensorRTEngines
 
-BACKENDS = ("auto", "eager", "cpu")
-_BUILDERS = {"cpu": CpuEngines}
+_BUILDERS = {"cpu": CpuEngines, "compile": CompiledEngines, "tensorrt": TensorRTEngines}
+BACKENDS = ("auto", "eager", *_BUILDERS)
 log = logging.getLogger(__name__)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from dp3d_core.backends import cache
-from dp3d_core.backends.folded import FoldedStep, can_fold
+from dp3d_core.backends.folded import serving_graph
 
 PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
 
@@ -69,9 +69,7 @@ class CpuEngines:
     def _convert(self, shape, module, example):
         import openvino
 
-        if shape.kind == "rolling" and can_fold(self._denoiser.config):
-            with torch.no_grad():
-                module = FoldedStep(self._denoiser).eval()
+        module = serving_graph(self._denoiser, shape.kind, module)
         # two people: a size of one would be taken for a constant
         pair = tuple(torch.cat([tensor[:1], tensor[:1]]) for tensor in example)
         people = torch.export.Dim("people", min=1, max=1024)

@@ -49,9 +49,9 @@ def _film(film, norm, width):
 
 
 class _Spatial(nn.Module):
-    def __init__(self, block, first_film):
+    def __init__(self, block):
         super().__init__()
-        self.heads, self.film = block.heads, first_film
+        self.heads = block.heads
         width = block.qkv.in_features
         qkv, bias = block.qkv.weight.clone(), block.qkv.bias.clone()
         scale = (width // block.heads) ** -0.5
@@ -65,7 +65,7 @@ class _Spatial(nn.Module):
             self.register_buffer("own", own[:, None].clone())
             self.register_buffer("others", matrix - torch.diag(own))
             self.register_buffer("bias", a.head_gain.detach()[:, None, None] * matrix)
-            zero = torch.zeros(2 * width)
+            zero = bias.new_zeros(2 * width)
             self.inner = Product(torch.cat([qkv, a.own.weight, a.others.weight]), torch.cat([bias, zero]))
             self.out = Product(block.out.weight, block.out.bias + a.own.bias)
         else:
@@ -192,7 +192,7 @@ class FoldedStep(nn.Module):
         self.films = Product(*(torch.cat(parts) for parts in zip(*films, strict=True)))
         self.film_sizes = [joint] * 2 * len(denoiser.spatial) + [width] * 4 * len(denoiser.temporal)
         self.prompts = _Prompts(denoiser.prompts)
-        self.spatial = nn.ModuleList(_Spatial(block, None) for block in denoiser.spatial)
+        self.spatial = nn.ModuleList(_Spatial(block) for block in denoiser.spatial)
         self.temporal = nn.ModuleList(_Temporal(block) for block in denoiser.temporal)
         self.to_frame = Product(denoiser.to_frame.weight, denoiser.to_frame.bias)
         self.joint_head = Product(denoiser.joint_head.weight)
@@ -207,7 +207,7 @@ class FoldedStep(nn.Module):
         weight, gain = torch.cat(weights), denoiser.norm
         self.heads = Product(weight * gain.weight, torch.cat(shifts) + weight @ gain.bias)
         size = width // config.heads
-        self.register_buffer("head_mask", torch.eye(config.heads).repeat_interleave(size, 1))
+        self.register_buffer("head_mask", torch.eye(config.heads, device=weight.device).repeat_interleave(size, 1))
         self.register_buffer("frequencies", denoiser.temporal[0].frequencies * (2 * math.pi))
 
     def forward(self, noisy, seen, noise_level, stamps_s, keys, values, filled, pooled, decay):
@@ -233,9 +233,9 @@ class FoldedStep(nn.Module):
         bias = ((1 - filled) * MASKED)[:, None, None, :]
         if rows > 1:
             # the newest row does not see the rows under refinement
-            newest = torch.zeros(rows, 1, filled.shape[1])
-            newest[-1, :, filled.shape[1] - rows : -1] = MASKED
-            bias = bias + newest
+            row, key = torch.arange(rows, device=noisy.device), torch.arange(filled.shape[1], device=noisy.device)
+            hidden = (row[:, None] == rows - 1) & (key >= filled.shape[1] - rows) & (key < filled.shape[1] - 1)
+            bias = bias + MASKED * hidden.to(noisy.dtype)[:, None]
         start, fresh_keys, fresh_values = 2 * len(self.spatial), [], []
         for index, block in enumerate(self.temporal):
             film = films[start + 4 * index : start + 4 * index + 4]
@@ -259,3 +259,11 @@ class FoldedStep(nn.Module):
 def can_fold(config):
     """Whether `FoldedStep` knows this `ModelConfig`."""
     return config.temporal_token == "frame" and config.action_prompts and config.part_prompts
+
+
+def serving_graph(denoiser, kind, module):
+    """What to build an engine of: `FoldedStep` for a rolling step that it knows, else `module` itself."""
+    if kind != "rolling" or not can_fold(denoiser.config):
+        return module
+    with torch.no_grad():
+        return FoldedStep(denoiser).eval()

@@ -119,9 +119,10 @@ class Denoiser(nn.Module):
             pooled, pooled_state = pool_step(features, present, context.pooled, decay)
             summary, logits = self.action_encoder(pooled[:, None].expand(-1, noisy.shape[1], -1))
         rows, keys = noisy.shape[1], context.filled.shape[1]
-        newest = torch.zeros(rows, keys, device=noisy.device, dtype=noisy.dtype)
-        newest[-1, keys - rows : keys - 1] = MASKED
-        bias = ((1 - context.filled) * MASKED)[:, None, None, None, :] + newest
+        # made by comparing, not by writing into a slice, which exporters do not take
+        row, key = torch.arange(rows, device=noisy.device), torch.arange(keys, device=noisy.device)
+        hidden = (row[:, None] == rows - 1) & (key >= keys - rows) & (key < keys - 1)
+        bias = ((1 - context.filled) * MASKED)[:, None, None, None, :] + MASKED * hidden.to(noisy.dtype)
         prediction, fresh = self._rows(noisy, seen, noise_level, stamps_s, bias, summary, logits, context, None)
         keys = torch.stack([k[:, :, -1] for k, _ in fresh], 1)
         values = torch.stack([v[:, :, -1] for _, v in fresh], 1)
