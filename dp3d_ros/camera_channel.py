@@ -47,9 +47,9 @@ class CameraChannel:
         self._stream = self._new_stream()
         self._timeline = Timeline(remember=stream_config.lookahead + 1)
         self._gaps = SequenceGaps()
-        self._subscriptions = Subscriptions(node, self._incompatible)
+        self._subscriptions = Subscriptions(node, self._incompatible, self._odd)
         self._source = None
-        self._outputs = Outputs(node, name, config)
+        self._outputs = Outputs(node, name, config, stream_config.joint_set)
 
     # --- lifecycle -----------------------------------------------------------------------------------------------
 
@@ -64,6 +64,7 @@ class CameraChannel:
     def deactivate(self):
         """Stop listening; the camera is asked for again when activated."""
         self._subscriptions.close()
+        self._outputs.deactivate()
         self._source = self._camera = self._camera_signature = None
 
     def close(self):
@@ -102,6 +103,7 @@ class CameraChannel:
             statistics.oddities.update(people.oddities)
             skeletons = self._push(header, people)
             self._publish(skeletons, started_s)
+            self._outputs.publish_keypoints(header, people.keypoints, camera)
         except BadMessage as problem:
             self._drop(problem)
         except Exception as error:  # the node outlives whatever a frame or a backend does; nothing is hidden
@@ -118,12 +120,10 @@ class CameraChannel:
             camera = camera_from_info(info)
         except BadMessage as problem:
             self._camera, self._camera_problem = None, problem
-            self.statistics.oddities[problem.cause] += 1
-            self._node.warn(self._tag(problem.cause), self._say(str(problem)))
+            self._odd(problem.cause, str(problem))
             return
         if self._camera is not None and not self._camera.assumed:
-            self.statistics.oddities["camera_changed"] += 1
-            self._node.warn(self._tag("camera_changed"), self._say("CameraInfo changed; using the new one"))
+            self._odd("camera_changed", "CameraInfo changed; using the new one")
         self._camera = camera
         self._stream.set_camera(camera)
 
@@ -136,13 +136,10 @@ class CameraChannel:
             self._camera = self._assumed_camera()
             self._stream.set_camera(self._camera)
         if self._camera.assumed:
-            self.statistics.oddities["assumed_camera"] += 1
-            self._node.warn(
-                self._tag("assumed_camera"),
-                self._say(
-                    f"no calibrated CameraInfo: a field of view of {self._config.assumed_hfov_deg:g} degrees is "
-                    "assumed, only root-relative positions mean anything"
-                ),
+            self._odd(
+                "assumed_camera",
+                f"no calibrated CameraInfo: a field of view of {self._config.assumed_hfov_deg:g} degrees is assumed, "
+                "only root-relative positions mean anything",
             )
         return self._camera
 
@@ -156,12 +153,10 @@ class CameraChannel:
         """The header with a stamp and a frame: the clock's and the camera's where the input has none."""
         stamp, frame_id = header.stamp, header.frame_id
         if stamp_ns(stamp) == 0:
-            self.statistics.oddities["zero_stamp"] += 1
-            self._node.warn(self._tag("zero_stamp"), self._say("header.stamp is zero; using the time of arrival"))
+            self._odd("zero_stamp", "header.stamp is zero; using the time of arrival")
             stamp = self._node.get_clock().now().to_msg()
         if not frame_id:
-            self.statistics.oddities["no_frame_id"] += 1
-            self._node.warn(self._tag("no_frame_id"), self._say("header.frame_id is empty; using that of CameraInfo"))
+            self._odd("no_frame_id", "header.frame_id is empty; using that of CameraInfo")
             frame_id = self._camera_frame_id
         if stamp is header.stamp and frame_id == header.frame_id:
             return header
@@ -171,8 +166,7 @@ class CameraChannel:
         time_ns = stamp_ns(header.stamp)
         if self._timeline.jumped_back(time_ns):
             self.reset()
-            self.statistics.oddities["clock_jumped_back"] += 1
-            self._node.warn(self._tag("clock_jumped_back"), self._say("stamps jumped back; starting afresh"))
+            self._odd("clock_jumped_back", "stamps jumped back; starting afresh")
         stamp_s = self._timeline.admit(time_ns, header)
         before_s = time.perf_counter()
         skeletons = self._stream.push(stamp_s, people.keypoints)
@@ -196,10 +190,9 @@ class CameraChannel:
         if abs(age_s) < BELIEVABLE_AGE_S:
             statistics.stamp_to_publish.add(age_s)
         else:
-            statistics.oddities["stamp_of_another_clock"] += 1
-            self._node.warn(
-                self._tag("stamp_of_another_clock"),
-                self._say(f"stamps are {age_s:.0f} s away from the node's clock; replaying a bag? set use_sim_time"),
+            self._odd(
+                "stamp_of_another_clock",
+                f"stamps are {age_s:.0f} s away from the node's clock; replaying a bag? set use_sim_time",
             )
 
     # --- counting --------------------------------------------------------------------------------------------------
@@ -216,14 +209,15 @@ class CameraChannel:
         self.statistics.last_error = str(problem)
         self._node.warn(self._tag(problem.cause), self._say(str(problem)))
 
+    def _odd(self, cause, text):
+        self.statistics.oddities[cause] += 1
+        self._node.warn(self._tag(cause), self._say(text))
+
     def _incompatible(self, topic, event):
-        self.statistics.oddities["incompatible_qos"] += 1
-        self._node.warn(
-            self._tag("incompatible_qos"),
-            self._say(
-                f"a publisher on {topic} offers a QoS that does not fit ({event.last_policy_kind}); no messages will "
-                "come from it: change its QoS, or the qos_overrides parameters of this node"
-            ),
+        self._odd(
+            "incompatible_qos",
+            f"a publisher on {topic} offers a QoS that does not fit ({event.last_policy_kind}); no messages will come "
+            "from it: change its QoS, or the qos_overrides parameters of this node",
         )
 
     # --- small things ----------------------------------------------------------------------------------------------

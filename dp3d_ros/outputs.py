@@ -1,4 +1,4 @@
-"""Publishers of one camera: typed skeletons, markers, TF, tracked ids; each switchable. Knows nothing of lifting."""
+"""Publishers of one camera: typed skeletons, markers, TF, ROS4HRI; each switchable. Knows nothing of lifting."""
 
 from functools import partial
 
@@ -9,14 +9,14 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from dp3d_ros.conversions.markers import markers_from_skeletons
 from dp3d_ros.conversions.pointcloud2 import cloud_from_skeletons
 from dp3d_ros.conversions.tf import tf_from_skeletons, tf_message_class
-from dp3d_ros.sources import import_message
+from dp3d_ros.hri_output import HriOutput
 from dp3d_ros.transforms import TargetFrame
 
 
 class Outputs:
     """Publishes one frame in every form that the configuration asks for."""
 
-    def __init__(self, node, camera, config):
+    def __init__(self, node, camera, config, joint_set):
         from sensor_msgs.msg import PointCloud2
         from visualization_msgs.msg import MarkerArray
 
@@ -24,20 +24,26 @@ class Outputs:
         self._node = node
         self._prefix = f"{camera}_" if camera else ""
         self._publishers = []
-        self._target = self._tf = self._tracked = None
+        self._target = self._tf = self._hri = None
         if config.target_frame:
             self._target = TargetFrame(node, config.target_frame)
         if config.publish_tf:
             self._tf = self._publisher(tf_message_class(), "/tf", depth=100)
         if config.publish_hri:
-            self._ids_list = import_message("hri_msgs", "IdsList", "publish_hri")
-            self._tracked = self._publisher(self._ids_list, "/humans/bodies/tracked", depth=1)
+            self._hri = HriOutput(node, self._publisher, joint_set)
         home = f"~/{camera}/" if camera else "~/"
         self._skeletons = self._publisher(PointCloud2, f"{home}skeletons")
         self._markers = self._publisher(MarkerArray, f"{home}markers")
 
     def publish(self, skeletons, header, names):
-        """One frame; also one with nobody, so that whoever listens knows that the lifter lives."""
+        """One frame; also one with nobody, so that whoever listens knows that the lifter lives.
+
+        names {person: text}: ids of the detector that are no numbers.
+        """
+        frames = {person: f"{self._prefix}{names.get(person, person)}" for person in skeletons.ids}
+        if self._hri is not None:
+            frames = self._hri.names(frames)
+            self._hri.publish_ids(header, frames)
         if self._target is not None:
             skeletons, header = self._target.apply(skeletons, header)
         if self.config.publish_skeletons:
@@ -49,13 +55,21 @@ class Outputs:
                     labels=self.config.marker_labels, prefix=self._prefix, names=names,
                 )
             )  # fmt: skip
-        frames = {person: f"{self._prefix}{names.get(person, person)}" for person in skeletons.ids}
         if self._tf is not None and skeletons.ids:
             self._tf.publish(tf_from_skeletons(skeletons, header, frames))
-        if self._tracked is not None:
-            self._tracked.publish(self._ids_list(header=header, ids=list(frames.values())))
+
+    def publish_keypoints(self, header, keypoints, camera):
+        """The 2D keypoints that just came in, where ROS4HRI shall have them."""
+        if self._hri is not None:
+            self._hri.publish_keypoints(header, keypoints, camera)
+
+    def deactivate(self):
+        """Nobody is tracked any more."""
+        if self._hri is not None:
+            self._hri.forget()
 
     def close(self):
+        self.deactivate()
         for publisher in self._publishers:
             self._node.destroy_lifecycle_publisher(publisher)
         if self._target is not None:

@@ -28,7 +28,8 @@ class NodeConfig:
     publish_skeletons: bool = option(True, "publish the typed skeleton cloud on ~/skeletons", live=True)
     publish_markers: bool = option(True, "publish markers for RViz on ~/markers", live=True)
     publish_tf: bool = option(False, "publish REP-155 body frames on /tf (needs tf2_msgs)")
-    publish_hri: bool = option(False, "publish the tracked ids on /humans/bodies/tracked (needs hri_msgs)")
+    publish_hri: bool = option(
+        False, "publish ids, 2D skeletons and boxes on /humans/bodies (ROS4HRI; needs hri_msgs)")  # fmt: skip
     marker_sigmas: float = option(
         0.0, "radius of the translucent uncertainty spheres in standard deviations; 0: none", low=0.0, high=5.0,
         live=True)  # fmt: skip
@@ -40,6 +41,10 @@ class NodeConfig:
 
     def __post_init__(self):
         validate(self)
+        if self.publish_hri and self.input == "hri":
+            raise ValueError(
+                "NodeConfig.publish_hri: expected false with input: hri; its detector publishes /humans/bodies already"
+            )
         if self.assumed_hfov_deg and self.assumed_hfov_deg < 5:
             raise ValueError(f"NodeConfig.assumed_hfov_deg: expected 0 or 5 to 170, got {self.assumed_hfov_deg}")
         for name in self.cameras if self.cameras != ("",) else ():
@@ -113,17 +118,18 @@ def refusal(changes, configs, running):
 
     configs are the present config objects; running: the node is configured, so only `live` fields may change.
     """
-    by_class = {type(config): config for config in configs}
-    for name, value in changes.items():
-        owner = next((cls for cls in by_class if any(item.name == name for item in fields(cls))), None)
-        if owner is None:
-            continue  # use_sim_time, qos_overrides and the like belong to rclpy
-        item = next(item for item in fields(owner) if item.name == name)
-        value = tuple(value or ()) if isinstance(item.default, tuple) else value
-        if running and not item.metadata.get("live") and value != getattr(by_class[owner], name):
-            return f"{name} changes only while unconfigured: deactivate and clean up the node first"
+    for config in configs:
+        mine = {}
+        for item in fields(config):  # use_sim_time, qos_overrides and the like belong to rclpy
+            if item.name not in changes:
+                continue
+            value = changes[item.name]
+            value = tuple(value or ()) if isinstance(item.default, tuple) else value
+            if running and not item.metadata.get("live") and value != getattr(config, item.name):
+                return f"{item.name} changes only while unconfigured: deactivate and clean up the node first"
+            mine[item.name] = value
         try:
-            by_class[owner] = replace(by_class[owner], **{name: value})
+            replace(config, **mine)
         except ValueError as error:
             return str(error)
     return ""

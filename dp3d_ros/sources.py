@@ -11,9 +11,12 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
 from dp3d_ros.conversions.hri import SkeletonFrames, people_from_skeletons
-from dp3d_ros.conversions.ids import IdTable
+from dp3d_ros.conversions.ids import IdTable, is_topic_token
 from dp3d_ros.conversions.pointcloud2 import people_from_cloud
 from dp3d_ros.conversions.yolo import people_from_detections
+
+MAX_BODIES = 64
+"""More bodies than these in one list are a fault, not a crowd: each costs a subscription."""
 
 
 def newest_wins():
@@ -37,7 +40,9 @@ def import_message(package, name, parameter):
 class Subscriptions:
     """Subscriptions of one source, made and ended together; incompatible publishers are reported, not just ignored."""
 
-    def __init__(self, node, on_incompatible):
+    def __init__(self, node, on_incompatible, on_odd):
+        self.odd = on_odd
+        """odd(cause, text) counts and says what a source leaves out."""
         self._node = node
         self._on_incompatible = on_incompatible
         self._alive = {}
@@ -122,19 +127,30 @@ class HriSource:
         return tuple(import_message("hri_msgs", name, "input: hri") for name in ("Skeleton2D", "IdsList"))
 
     def _track(self, message):
-        bodies = set(message.ids)
+        bodies = self._usable(message.ids)
         self._frames.track(bodies)
         for body in set(self._topics) - bodies:
             self._subscriptions.remove(self._topics.pop(body))
         for body in bodies - set(self._topics):
-            if not body.replace("_", "").isalnum():
-                continue  # no valid topic name
             self._topics[body] = f"{self._root}/{body}/skeleton2d"
             self._subscriptions.add(
                 self._skeleton_class, self._topics[body], partial(self._receive, body), overridable=False
             )
         if not bodies:
             self._send(self._frames.nobody(message.header))
+
+    def _usable(self, ids):
+        """The ids whose topics can exist; the others are counted, for no frame must wait for them."""
+        bodies = sorted({body for body in ids if is_topic_token(body)})
+        if len(bodies) < len(set(ids)):
+            bad = next(body for body in ids if not is_topic_token(body))
+            self._subscriptions.odd(
+                "bad_body_id",
+                f"IdsList.ids: {bad[:40]!r} fits in no topic name; use letters, digits and single _, letter first",
+            )
+        if len(bodies) > MAX_BODIES:
+            self._subscriptions.odd("too_many_bodies", f"IdsList.ids: {len(bodies)} bodies, using {MAX_BODIES}")
+        return set(bodies[:MAX_BODIES])
 
     def _receive(self, body, message):
         self._send(self._frames.add(body, message))

@@ -1,8 +1,9 @@
-"""hri_msgs/Skeleton2D (ROS4HRI, REP-155) to people: one message a body, gathered into frames. Duck-typed."""
+"""hri_msgs (ROS4HRI, REP-155) to people and back: one Skeleton2D a body, gathered into frames. Duck-typed."""
 # K = 18 keypoints, normalised to [0, 1] over the image
 
 import numpy as np
 
+from dp3d_core.skeleton import joint_set
 from dp3d_ros.conversions.keypoints import BadMessage, People, stamp_ns, usable
 
 KEYPOINTS = 18
@@ -60,3 +61,32 @@ def people_from_skeletons(bodies, ids, camera):
         people.keypoints[ids.number(body)] = keypoints_px, np.clip(confidence, 0, 1)
     people.oddities = +people.oddities
     return people
+
+
+def skeleton_from_keypoints(keypoints_px, confidence, joint_names, camera, message, point_class):
+    """Fill `message`, an empty Skeleton2D, with one person's keypoints; returns it.
+
+    joint_names (K,): the detector's; points that it lacks, or that lie outside the image, have c = 0. A detector
+    without a neck gets the middle of its shoulders, as sure as the less sure one.
+    """
+    at = {name: index for index, name in enumerate(joint_names)}
+    points = []
+    for name in joint_set("hri18").keypoints:
+        made_of = [name] if name in at else ["left_shoulder", "right_shoulder"] if name == "neck" else []
+        rows = [at[part] for part in made_of if part in at]
+        trust = float(confidence[rows].min()) if rows else 0.0
+        x, y = (keypoints_px[rows].mean(0) / (camera.width, camera.height)).tolist() if trust > 0 else (0.0, 0.0)
+        inside = 0 <= x <= 1 and 0 <= y <= 1
+        points.append(point_class(x=x, y=y, c=trust) if inside else point_class())
+    message.skeleton = points
+    return message
+
+
+def roi_from_keypoints(keypoints_px, confidence, camera, message):
+    """Fill `message`, an empty NormalizedRegionOfInterest2D, with the box of the seen keypoints; returns it."""
+    seen = confidence > 0
+    if seen.any():
+        corners = np.stack([keypoints_px[seen].min(0), keypoints_px[seen].max(0)]) / (camera.width, camera.height)
+        (message.xmin, message.ymin), (message.xmax, message.ymax) = np.clip(corners, 0, 1).tolist()
+        message.c = float(confidence[seen].mean())
+    return message

@@ -1,8 +1,21 @@
 """Text ids of trackers as the integers of the stream, and back. Knows nothing of ROS."""
 
+import re
 from collections import OrderedDict
 
 FIRST_INVENTED = 1_000_000
+_TOPIC_TOKEN = re.compile(r"[A-Za-z](_?[A-Za-z0-9])*", re.ASCII)
+
+
+def is_topic_token(text):
+    """Whether ROS takes this id as part of a topic name: no digit first, nothing but letters, digits and single _."""
+    return bool(_TOPIC_TOKEN.fullmatch(text))
+
+
+def topic_token(text):
+    """The id as part of a topic name: "12" is "b12", and whatever cannot stand there becomes _."""
+    token = re.sub(r"_+", "_", re.sub(r"[^A-Za-z0-9]", "_", text)).strip("_")
+    return token if token[:1].isalpha() else f"b{token}"
 
 
 class IdTable:

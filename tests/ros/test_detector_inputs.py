@@ -1,4 +1,4 @@
-"""yolo_msgs and hri_msgs, duck-typed: numbering, missing points, ids and frames."""
+"""yolo_msgs and hri_msgs, duck-typed: numbering, missing points, ids and frames, and keypoints back to ROS4HRI."""
 
 import numpy as np
 import pytest
@@ -8,11 +8,16 @@ from std_msgs.msg import Header
 
 from dp3d_core import Camera
 from dp3d_core.skeleton import joint_set
-from dp3d_ros.conversions.hri import SkeletonFrames, people_from_skeletons
-from dp3d_ros.conversions.ids import FIRST_INVENTED, IdTable
+from dp3d_ros.conversions.hri import (
+    SkeletonFrames,
+    people_from_skeletons,
+    roi_from_keypoints,
+    skeleton_from_keypoints,
+)
+from dp3d_ros.conversions.ids import FIRST_INVENTED, IdTable, is_topic_token, topic_token
 from dp3d_ros.conversions.keypoints import BadMessage
 from dp3d_ros.conversions.yolo import people_from_detections
-from dp3d_ros.sources import import_message
+from dp3d_ros.sources import MAX_BODIES, HriSource, import_message
 
 
 class Bag:
@@ -117,3 +122,78 @@ def test_the_id_table_does_not_grow_without_end():
 def test_a_missing_message_package_is_named():
     with pytest.raises(ImportError, match=r"input: yolo: needs no_such_msgs/DetectionArray.*install"):
         import_message("no_such_msgs", "DetectionArray", "input: yolo")
+
+
+class Point:
+    """A NormalizedPointOfInterest2D."""
+
+    def __init__(self, x=0.0, y=0.0, c=0.0):
+        self.x, self.y, self.c = x, y, c
+
+
+@pytest.mark.parametrize("name", ["coco17", "openpose18", "openpose25", "mediapipe33", "hri18"])
+def test_keypoints_come_back_from_ros4hri_as_they_were(name):
+    names, hri = joint_set(name).keypoints, joint_set("hri18").keypoints
+    keypoints_px = np.stack([np.arange(len(names)) * 10.0, np.arange(len(names)) * 5.0], 1).astype(np.float32)
+    confidence = np.full(len(names), 0.75, np.float32)
+    message = skeleton_from_keypoints(keypoints_px, confidence, names, CAMERA, skeleton(), Point)
+    back_px, back = people_from_skeletons({"a": message}, IdTable(), CAMERA).keypoints[FIRST_INVENTED]
+    for index, keypoint in enumerate(hri):
+        if keypoint in names:
+            assert np.allclose(back_px[index], keypoints_px[names.index(keypoint)], atol=1e-3) and back[index] == 0.75
+    neck = [names.index(side) for side in ("left_shoulder", "right_shoulder")]
+    if "neck" not in names:
+        assert np.allclose(back_px[hri.index("neck")], keypoints_px[neck].mean(0), atol=1e-3)
+
+
+def test_ros4hri_gets_no_point_that_is_missing_or_outside_the_image():
+    names = joint_set("coco17").keypoints
+    keypoints_px, confidence = np.full((17, 2), 100, np.float32), np.full(17, 0.5, np.float32)
+    confidence[names.index("nose")] = confidence[names.index("left_shoulder")] = 0
+    keypoints_px[names.index("left_hip")] = -5
+    points = skeleton_from_keypoints(keypoints_px, confidence, names, CAMERA, Bag(), Point).skeleton
+    missing = {name for name, point in zip(joint_set("hri18").keypoints, points) if point.c == 0}
+    assert missing == {"nose", "neck", "left_shoulder", "left_hip"}
+
+
+def test_roi_is_the_box_of_the_seen_keypoints_within_the_image():
+    keypoints_px = np.array([[320.0, -50], [640, 240], [9999, 9999]], np.float32)
+    roi = roi_from_keypoints(keypoints_px, np.array([0.5, 1.0, 0.0], np.float32), CAMERA, Bag(c=0.0))
+    assert (roi.xmin, roi.ymin, roi.xmax, roi.ymax, roi.c) == (0.5, 0.0, 1.0, 0.5, 0.75)
+    assert roi_from_keypoints(keypoints_px, np.zeros(3, np.float32), CAMERA, Bag(c=0.0)).c == 0
+
+
+@given(st.text(max_size=20))
+def test_any_id_becomes_one_that_fits_in_a_topic_name(text):
+    assert is_topic_token(topic_token(text))
+    if is_topic_token(text):
+        assert topic_token(text) == text
+
+
+class Subscribed:
+    """Stands for `Subscriptions`."""
+
+    def __init__(self):
+        self.topics, self.oddities = set(), []
+
+    def add(self, kind, topic, callback, **options):
+        self.topics.add(topic)
+
+    def remove(self, topic):
+        self.topics.remove(topic)
+
+    def odd(self, cause, text):
+        self.oddities.append(cause)
+
+
+def test_bodies_are_subscribed_while_tracked_and_ids_that_fit_no_topic_are_counted(monkeypatch):
+    monkeypatch.setattr(HriSource, "messages", staticmethod(lambda: (Bag, Bag)))
+    subscribed, frames = Subscribed(), []
+    source = HriSource(subscribed, "/humans/bodies/tracked", lambda *frame: frames.append(frame))
+    source._track(Bag(header=Header(), ids=["a7f", "23bd5", "", "b/c", "b"]))
+    assert subscribed.topics == {f"/humans/bodies/{name}" for name in ("tracked", "a7f/skeleton2d", "b/skeleton2d")}
+    assert subscribed.oddities == ["bad_body_id"]
+    source._track(Bag(header=Header(), ids=[f"p{index}" for index in range(1000)]))
+    assert len(subscribed.topics) == 1 + MAX_BODIES and subscribed.oddities[1:] == ["too_many_bodies"]
+    source._track(Bag(header=Header(), ids=[]))
+    assert subscribed.topics == {"/humans/bodies/tracked"} and len(frames) == 1

@@ -74,6 +74,7 @@ def test_every_parameter_describes_itself(cls):
         ({"cameras": ["left", "a b"]}, False, "letters"),
         ({"assumed_hfov_deg": 2.0}, False, "5 to 170"),
         ({"min_confidence": 0.3, "use_sim_time": True}, True, ""),
+        ({"input": "hri", "publish_hri": True}, False, "publishes /humans/bodies already"),
         ({"weights": "small"}, True, ""),
     ],
 )
@@ -85,3 +86,6 @@ def test_changes_apply_or_are_refused_with_a_reason(changes, running, reason):
 def test_changes_are_judged_together():
     config = replace(NodeConfig(), cameras=("left",))
     assert not refusal({"cameras": [""]}, (config, StreamConfig()), running=False)
+    hri = replace(NodeConfig(), publish_hri=True)
+    assert refusal({"input": "hri"}, (hri, StreamConfig()), running=False)
+    assert not refusal({"input": "hri", "publish_hri": False}, (hri, StreamConfig()), running=False)
