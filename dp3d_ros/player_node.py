@@ -36,7 +36,7 @@ class PlayerConfig:
     max_frames: int = option(0, "stop after so many frames; 0: play all", unit="frames", low=0, high=100000000)
     frame_id: str = option("camera_optical_frame", "frame of the stamps' headers")
     wait_for_subscribers_s: float = option(
-        30.0, "wait up to this long for a subscriber of the keypoints before starting", unit="s", low=0.0, high=3600.0
+        120.0, "wait up to this long for a subscriber of the keypoints before starting", unit="s", low=0.0, high=3600.0
     )
     settle_s: float = option(0.5, "CameraInfo is published alone for so long before the first frame", unit="s", low=0.0,
                              high=60.0)  # fmt: skip
