@@ -96,6 +96,40 @@ def per_frame(lifter, sequence):
     return _put(pose_m, sigma_m, rotation, turned, sequence)
 
 
+@torch.inference_mode()
+def windowed(lifter, sequence, *, lookahead=0, batch=64):
+    """Lookahead without diffusion: at each arriving frame one pass over its whole window, both ways in time.
+
+    The answer of a frame is what the window of the frame `lookahead` later says; placed as in `per_frame`. This is how
+    a plain regressor, which refines nothing, may look ahead; it costs a window of passes a frame.
+    """
+    seen, rotation, turned = _observe(sequence)
+    frames, window = len(sequence.stamps_s), lifter.config.window_frames
+    last = torch.from_numpy(np.arange(lookahead, frames))
+    seen = torch.from_numpy(seen[0].astype(np.float32))
+    stamps = torch.from_numpy((sequence.stamps_s - sequence.stamps_s[0]).astype(np.float32))
+    pose_m, sigma_m = np.zeros((frames, 17, 3), np.float32), np.full((frames, 17), 0.2, np.float32)
+    known = np.zeros(frames, bool)
+    pool = torch.full((window,), window - 1)
+    for newest in last.split(batch):
+        rows = newest[:, None] - window + 1 + torch.arange(window)
+        there = rows >= 0
+        rows = rows.clamp(min=0)
+        # a row before the sequence's start sees itself only and is seen by nobody
+        mask = there[:, None, :] | torch.eye(window, dtype=torch.bool)
+        piece = seen[rows] * there[:, :, None, None]
+        zeros, ones = torch.zeros(len(newest), window, 17, 3), torch.ones(len(newest), window)
+        answer = lifter.denoiser(zeros, piece, ones, stamps[rows], mask, pool)
+        frame = (newest - lookahead).numpy()
+        scale = lifter.config.pose_scale_m
+        pose_m[frame] = answer.clean[:, window - 1 - lookahead].numpy() * scale
+        log_variance = answer.log_variance[:, window - 1 - lookahead].numpy()
+        sigma_m[frame] = np.exp(0.5 * log_variance) * scale * lifter.temperature
+        known[frame] = True
+    joints, sigma_m, placed = _put(pose_m, sigma_m, rotation, turned, sequence)
+    return joints, sigma_m, placed & known
+
+
 def mean_pose(pose_m):
     """The baseline that always answers `pose_m` (17, 3), placed by its rays."""
 
