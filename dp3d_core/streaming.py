@@ -277,7 +277,8 @@ class Stream:
             self._count("unsolved_root", int((ready & ~solved & (tracks.unseen_s[rows, row] == 0)).sum()))
         # behind the image plane there is no bearing; such a person coasts
         solved &= ready & (turned[:, 2] > 0.1)
-        roots.correct(rows, turned, variance, solved, np.maximum(dt_s, 1e-3))
+        # a person's first frame has no interval: count it as one of 30 a second
+        roots.correct(rows, turned, variance, solved, np.where(dt_s > 0, dt_s, 1 / 30))
         height_sigma = KNOWN_HEIGHT_SIGMA if config.person_height_m > 0 else HEIGHT_SIGMA
         place, root_sigma_m = roots.root(rows, height_sigma)
         joints_cam_m = np.einsum("pij,pki->pkj", rotation, pose_m) + place[:, None]
