@@ -10,7 +10,7 @@ from math import isfinite
 
 import numpy as np
 
-from dp3d_core.camera import follow, person_view
+from dp3d_core.camera import Camera, follow, person_view
 from dp3d_core.diffusion import triangular_levels
 from dp3d_core.model.attention import ROTARY_PERIOD_S
 from dp3d_core.model.prompts import POOL_TIMES_S
@@ -25,6 +25,12 @@ UNSEEN_SPEED_M_S = 0.25
 _POOL_TIMES_S = np.array(POOL_TIMES_S)
 
 
+def _checked(camera):
+    if not isinstance(camera, Camera):
+        raise ValueError(f"camera: expected a Camera, got {type(camera).__name__}; Camera.from_fov makes a guess")
+    return camera
+
+
 class Stream:
     """See the module's head; made by `Lifter.stream`. `config` is a `StreamConfig`.
 
@@ -34,7 +40,7 @@ class Stream:
 
     def __init__(self, *, backend, model, groups, actions, temperature, camera, config):
         self.config = config
-        self.camera = camera
+        self.camera = _checked(camera)
         self.counters = Counter()
         self._backend, self._actions = backend, actions
         self._sigma_unit_m = np.float32(temperature * model.pose_scale_m)
@@ -104,7 +110,7 @@ class Stream:
 
     def set_camera(self, camera):
         """Use another camera from now on; people are kept: their poses do not depend on the camera."""
-        if camera != self.camera:
+        if _checked(camera) != self.camera:
             self._count("camera_changed", 1)
             self.camera = camera
 
