@@ -309,6 +309,15 @@ def test_unknown_or_impossible_options_are_one_clear_error(options, message):
         open_stream(**options)
 
 
+def test_no_camera_is_one_clear_error():
+    with pytest.raises(ValueError, match="camera: expected a Camera, got NoneType"):
+        LIFTER.stream(camera=None)
+    stream = started()
+    with pytest.raises(ValueError, match="camera: expected a Camera, got tuple"):
+        stream.set_camera((900.0, 900.0))
+    assert stream.push(STAMPS_S[10], {1: person(10)}).ids == (1,)
+
+
 def test_live_options_change_and_others_are_refused():
     stream = started()
     stream.configure(min_joints=17, person_height_m=1.8)

@@ -347,6 +347,14 @@ def test_perfect_poses_come_out_where_they_are(lookahead):
     assert np.median(worst) < 0.01
 
 
+@pytest.mark.parametrize("lookahead", [0, 2])
+def test_the_first_root_is_nearly_as_sure_as_the_second(lookahead):
+    stamps_s = np.arange(10) / 30
+    out, _ = with_truth(walk(stamps_s), stamps_s, lookahead=lookahead)
+    sigma_m = [s.root_sigma_m[0] for s in out if s.ids]
+    assert sigma_m[1] <= sigma_m[0] < 1.5 * sigma_m[1]
+
+
 def test_known_height_scales_the_depth():
     stamps_s = np.arange(30) / 30
     joints = walk(stamps_s)
