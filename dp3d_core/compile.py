@@ -75,7 +75,8 @@ def main(argv=None):
     worst = max(made.parity_mm.values())
     print(
         f"{len(made.parity_mm)} {made.name} engines in {given.out}, {time.perf_counter() - started:.0f} s, at most "
-        f"{worst:.2g} mm from eager float32\nuse them: Lifter.load({given.weights!r}, cache_dir={given.out!r})"
+        f"{worst:.2g} mm from eager float32\nuse them: Lifter.load({given.weights!r}, cache_dir={given.out!r}"
+        + (f", precision={given.precision!r})" if given.precision != "float32" else ")")
     )
 
 

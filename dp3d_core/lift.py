@@ -23,22 +23,22 @@ CHUNK_FRAMES = 512
 class Lifter:
     """A loaded denoiser. Load with `Lifter.load`; one may serve many streams."""
 
-    def __init__(self, loaded, *, weights_name="", backend="auto", threads=1, cache_dir=None):
+    def __init__(self, loaded, *, weights_name="", backend="auto", **engines):
         self.weights_name = weights_name
         self.actions, self.temperature = loaded.actions, loaded.temperature
         self.provenance = loaded.provenance
         self.denoiser = loaded.denoiser
-        self._backend = make_backend(backend, loaded.denoiser, threads=threads, cache_dir=cache_dir)
+        self._backend = make_backend(backend, loaded.denoiser, **engines)
 
     @classmethod
-    def load(cls, weights="small", *, backend="auto", device="cpu", threads=1, cache_dir=None):
+    def load(cls, weights="small", *, backend="auto", device="cpu", **engines):
         """Weights by shipped name or path; ValueError says in one sentence what is wrong with them.
 
-        backend, threads and cache_dir (folder of built engines): see `dp3d_core.backends.make_backend`.
+        backend and engines (threads, precision, cache_dir): see `dp3d_core.backends.make_backend`.
         """
         loaded = checkpoint.load(weights)
         loaded.denoiser.to(device)
-        return cls(loaded, weights_name=str(weights), backend=backend, threads=threads, cache_dir=cache_dir)
+        return cls(loaded, weights_name=str(weights), backend=backend, **engines)
 
     @property
     def backend_name(self):
