@@ -8,6 +8,7 @@ from helpers import CAMERA, LENS, random_lifter, seen, swing, tiny_config, walk
 
 from dp3d_core import lift as lift_module
 from dp3d_core.camera import Camera, turn_to
+from dp3d_core.lift import Lifter
 from dp3d_core.model import Prediction
 from dp3d_core.observation import follow_all
 from dp3d_core.root import HEIGHT_SIGMA, Proportions, stature_m
@@ -235,3 +236,20 @@ def test_unknown_backend_lists_the_known_ones():
 
     with pytest.raises(ValueError, match=r"backend: expected one of .*eager.*got 'cuda9'"):
         make_backend("cuda9", random_lifter().denoiser)
+
+
+def test_shipped_weights_lift_a_walker_upright_and_about_in_place():
+    """Sanity of what is shipped, not its quality: offline and live, finite, head up, sides right, depth plausible."""
+    lifter = Lifter.load("small", backend="eager")
+    stamps_s = np.arange(45) / 30
+    joints = walk(stamps_s, yaw=0.3)
+    pixels, confidence = seen(joints, noise_px=1.0)
+    stream = lifter.stream(camera=CAMERA, joint_set="h36m17")
+    live = [stream.push(s, {1: (pixels[f], confidence[f])}) for f, s in enumerate(stamps_s)]
+    for pose in (lift(lifter, pixels, confidence, stamps_s).joints_cam_m[-1], live[-1].joints_cam_m[0]):
+        assert np.isfinite(pose).all()
+        assert pose[10, 1] < pose[0, 1] < min(pose[3, 1], pose[6, 1])
+        assert np.sign(pose[11, 0] - pose[14, 0]) == np.sign(joints[-1, 11, 0] - joints[-1, 14, 0])
+        assert 0.6 < pose[0, 2] / joints[-1, 0, 2] < 1.6
+        reprojected = CAMERA.project(pose)
+        assert np.linalg.norm(reprojected - pixels[-1], axis=1).mean() < 40
