@@ -35,7 +35,7 @@ class Stream:
     """See the module's head; made by `Lifter.stream`. `config` is a `StreamConfig`.
 
     `counters` counts by cause what was dropped or mended: not_finite, confidence_out_of_range, few_joints,
-    too_many_people, duplicate_stamp, late_stamp, stream_reset, camera_changed, unsolved_root.
+    too_many_people, unseen_displaced, duplicate_stamp, late_stamp, stream_reset, camera_changed, unsolved_root.
     """
 
     def __init__(self, *, backend, model, groups, actions, temperature, camera, config):
@@ -79,6 +79,7 @@ class Stream:
         self._count("few_joints", int((~enough).sum()))
 
         self._forget(stamp_s)
+        self._make_room([person for person, visible in zip(ids, enough) if visible])
         rows = self._rows(ids, enough, stamp_s)
         count = len(tracks)
         if count == 0:
@@ -200,6 +201,18 @@ class Stream:
         for row in reversed(range(len(tracks))):
             if stamp_s - tracks.last_seen_s[row] > self.config.reset_after_s:
                 tracks.remove(row)
+
+    def _make_room(self, visible):
+        """Where new people would not fit, drop who has been unseen longest; nobody visible is dropped."""
+        tracks, visible = self._tracks, set(visible)
+        lacking = len(tracks) + len(visible.difference(tracks.ids)) - self.config.max_people
+        if lacking <= 0:
+            return
+        unseen = [row for row, person in enumerate(tracks.ids) if person not in visible]
+        longest = sorted(unseen, key=lambda row: tracks.last_seen_s[row])[:lacking]
+        for row in sorted(longest, reverse=True):
+            tracks.remove(row)
+        self._count("unseen_displaced", len(longest))
 
     def _rows(self, ids, enough, stamp_s):
         """The row of each person in the message, (P,); -1 for who has too few joints or no room."""
