@@ -146,6 +146,23 @@ def test_ten_thousand_people_are_as_many_as_fit_and_counted():
     assert len(stream.push(STAMPS_S[1], {2: person(1)}).ids) == 4  # three are predicted
 
 
+def test_ids_that_keep_changing_do_not_shut_out_who_is_visible():
+    stream = open_stream(max_people=3)
+    for frame in range(30):
+        out = stream.push(STAMPS_S[frame], {7: person(frame), 100 + frame // 2: person(frame)})
+        assert {7, 100 + frame // 2} <= set(out.ids) and len(out.ids) <= 3
+    assert stream.counters == {"unseen_displaced": 13}
+
+
+def test_a_full_stream_keeps_who_is_visible():
+    stream = open_stream(max_people=2)
+    stream.push(STAMPS_S[0], {1: person(0), 2: person(0)})
+    out = stream.push(STAMPS_S[1], {3: person(1), 2: person(1), 1: person(1)})
+    assert set(out.ids) == {1, 2} and stream.counters == {"too_many_people": 1}
+    out = stream.push(STAMPS_S[2], {3: person(2), 1: person(2)})
+    assert set(out.ids) == {1, 3} and not out.predicted.any()
+
+
 def test_a_person_with_three_joints_is_unseen_and_counted():
     stream = open_stream()
     pixels, confidence = person(0)
