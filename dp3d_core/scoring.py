@@ -23,11 +23,15 @@ ORACLES = {
 }
 
 
+class NoAnswer(ValueError):
+    """A method answered in no frame that counts."""
+
+
 def score(method, sequences, *, joints=None, pck_joints=None):
     """`Summary.result()` of a method over sequences, with `frames_unanswered` before its first answers.
 
     joints: those that count (None: all); pck_joints: those of PCK and AUC. A method that also returns its hypotheses
-    (H, T, 17, 3) gets the best of them, chosen by the truth, under "oracle".
+    (H, T, 17, 3) gets the best of them, chosen by the truth, under "oracle". `NoAnswer` if it answers nowhere.
     """
     summary, unanswered, chosen = Summary(joints=joints), 0, {}
     pck = None if pck_joints is None else Summary(joints=pck_joints)
@@ -50,6 +54,8 @@ def score(method, sequences, *, joints=None, pck_joints=None):
                 for name, best in ORACLES.items()
             }
             chosen.setdefault(group, []).append((len(hypotheses[0]), picked))
+    if unanswered == sum(int(sequence.valid.sum()) for sequence in sequences):
+        raise NoAnswer(f"method: expected an answer in some of {unanswered} frames, got none; is the network trained?")
     result = summary.result()
     if pck is not None:
         _take(result, pck.result(), ("pck_150mm", "auc"))
