@@ -190,6 +190,8 @@ def run(*, motions_path, out, steps, seeds, only=None, resume=False, batch=None,
     motions = load_motions(motions_path)
     bank = MotionBank(motions.split("train"))
     models = {name: (model, options) for name, model, options, _ in todo}
+    if models:  # the process's first step is slow, whichever variant it is
+        step_seconds(*next(iter(models.values())), bank)
     minutes = {name: step_seconds(*pair, bank) * steps / 60 for name, pair in models.items()}
     left = sum(minutes[name] for name, *_ in todo)
     say(f"{len(todo)} runs of {steps} steps to go: about {left:.0f} minutes of training on one thread, and scoring")
@@ -212,7 +214,7 @@ def main(argv=None):
     parser = argparse.ArgumentParser(prog="python -m dp3d_core.ablate", description=__doc__.split("\n")[0])
     parser.add_argument("--motions", help="mocap npz")
     parser.add_argument("--out", required=True, help="folder of runs and tables; two processes may share it")
-    parser.add_argument("--steps", type=int, default=4000, help="training steps of every run")
+    parser.add_argument("--steps", type=int, default=3000, help="training steps of every run")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--only", nargs="+", metavar="NAME", help="variants to run; quote names with spaces")
     parser.add_argument("--resume", action="store_true", help="skip finished runs, go on with interrupted ones")

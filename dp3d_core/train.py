@@ -12,8 +12,6 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import distributed
 
 from dp3d_core import checkpoint
@@ -25,23 +23,11 @@ from dp3d_core.diffusion import causal_mask
 from dp3d_core.model import Denoiser
 from dp3d_core.objective import draw_layout, step_losses, weigh
 from dp3d_core.train_report import Reporter
+from dp3d_core.train_state import Ema, read_state, restore, save_state
 
+DEV_BATCH = 32
 HALLUCINATE_FROM = 0.25
 """Share of training after which neighbours are hallucinated: n = 1 first, then the configured n (DreamPose3D)."""
-
-
-class Ema:
-    """Exponential moving average of a module's parameters, warm-started so that it does not stick at the init."""
-
-    def __init__(self, module, decay):
-        self.decay = decay
-        self.values = {name: value.detach().clone() for name, value in module.state_dict().items()}
-
-    @torch.no_grad()
-    def update(self, module, step):
-        decay = min(self.decay, (1 + step) / (10 + step))
-        for name, value in module.state_dict().items():
-            self.values[name].lerp_(value, 1 - decay)
 
 
 def learning_rate(train, progress, step):
@@ -53,9 +39,10 @@ def learning_rate(train, progress, step):
 @torch.no_grad()
 def dev_poses_m(denoiser, state, batch):
     """Zero-lag poses (B, T, 17, 3) in metres that the weights `state` answer to a development batch."""
-    probe = Denoiser(denoiser.config, denoiser.action_count).eval()
+    device = batch.seen.device
+    probe = Denoiser(denoiser.config, denoiser.action_count).to(device).eval()
     probe.load_state_dict(state, strict=True)
-    mask = causal_mask(batch.seen.shape[1], denoiser.config.window_frames)[None]
+    mask = causal_mask(batch.seen.shape[1], denoiser.config.window_frames, device)[None]
     ones = torch.ones_like(batch.stamps_s)
     clean = probe(torch.zeros_like(batch.pose_m), batch.seen, ones, batch.stamps_s, mask).clean
     return clean * denoiser.config.pose_scale_m
@@ -70,45 +57,13 @@ def dev_error_mm(denoiser, state, batches):
     return total / count
 
 
-def save_state(path, denoiser, ema, optimizer, generator, head):
-    """Everything a resumed run needs, as one safetensors file written in one rename."""
-    tensors = {f"model.{k}": v for k, v in denoiser.state_dict().items()}
-    tensors |= {f"ema.{k}": v for k, v in ema.values.items()}
-    for index, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{index}.{k}": torch.as_tensor(v) for k, v in state.items()}
-    tensors["generator"] = generator.get_state()
-    temporary = path.with_suffix(".part")
-    save_file({k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}, temporary,
-              metadata={"state": json.dumps(head)})  # fmt: skip
-    temporary.replace(path)
-
-
-def read_state(path):
-    """The head and tensors that `save_state` wrote; ValueError where there are none."""
-    if not path.is_file():
-        raise ValueError(f"--resume: expected {path} of an earlier run; start without --resume")
-    try:
-        with safe_open(path, framework="pt") as archive:
-            return json.loads(archive.metadata()["state"]), {k: archive.get_tensor(k) for k in archive.keys()}  # noqa: SIM118
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"--resume: {path} is not a training state ({error}); start without --resume") from None
-
-
-def restore(tensors, denoiser, ema, optimizer, generator):
-    """Put the tensors of `read_state` back where `save_state` took them."""
-    part = lambda prefix: {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}  # noqa: E731
-    denoiser.load_state_dict(part("model."), strict=True)
-    ema.values = {name: value.to(ema.values[name].device) for name, value in part("ema.").items()}
-    state = {}
-    for name, value in part("optimizer.").items():
-        index, key = name.split(".", 1)
-        state.setdefault(int(index), {})[key] = value
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    generator.set_state(tensors["generator"])
-
-
-def run(*, model, train, motions_path, out, minutes=None, resume=False, device="cpu", log_every=50, save_every_s=300):
+def run(
+    *, model, train, motions_path, out, minutes=None, resume=False, device="cpu", log_every=50, save_every_s=300,
+    dev_sequences=256,
+):  # fmt: skip
     """Train until `train.steps` or `minutes` of training; returns the path of the written weights."""
+    if dev_sequences < 1:
+        raise ValueError(f"--dev-sequences: expected at least 1, got {dev_sequences}")
     rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     if world > 1 and not distributed.is_initialized():
         distributed.init_process_group("nccl" if device == "cuda" else "gloo")
@@ -144,12 +99,16 @@ def run(*, model, train, motions_path, out, minutes=None, resume=False, device="
     dev_generator = torch.Generator().manual_seed(12345)
     dev_bank = MotionBank(motions.split("dev"))
     reach = model.hallucinated_frames // 2
-    dev = [sample_batch(dev_bank, 32, train.sequence_frames, generator=dev_generator, reach=0) for _ in range(8)]
+    sizes = [min(DEV_BATCH, dev_sequences - first) for first in range(0, dev_sequences, DEV_BATCH)]
+    dev = [
+        _moved(sample_batch(dev_bank, size, train.sequence_frames, generator=dev_generator, reach=0), device)
+        for size in sizes
+    ]
 
     reporter = Reporter(out, head["step"], train.steps) if rank == 0 else None
     log = open(out / "log.jsonl", "a") if rank == 0 else None  # noqa: SIM115
     began, before, saved = time.monotonic(), head["seconds"], head["seconds"]
-    sums = {}
+    sums, error = {}, None
     denoiser.train()
     for taken, step in enumerate(range(head["step"], train.steps), start=1):
         seconds = _agreed(before + time.monotonic() - began, world, device)
@@ -159,7 +118,7 @@ def run(*, model, train, motions_path, out, minutes=None, resume=False, device="
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(train, progress, step)
         batch = sample_batch(bank, train.batch, train.sequence_frames, generator=generator, reach=reach)
-        batch = replace(batch, **{f.name: getattr(batch, f.name).to(device) for f in fields(batch)})
+        batch = _moved(batch, device)
         layout = draw_layout(generator, train.objective)
         # what a step draws is its own, so that every model and objective sees the same data in the same order
         draws = torch.Generator().manual_seed(int(torch.randint(2**62, (1,), generator=generator)))
@@ -178,7 +137,7 @@ def run(*, model, train, motions_path, out, minutes=None, resume=False, device="
         head |= {"step": step + 1, "seconds": before + time.monotonic() - began}
         for name, value in parts.items():
             sums.setdefault(f"{layout}/{name}", []).append(float(value.detach()))
-        last = step + 1 == train.steps
+        last, error = step + 1 == train.steps, None
         if rank == 0 and (taken % log_every == 0 or last):
             row = {"step": step + 1, "minutes": round(head["seconds"] / 60, 2), "lr": optimizer.param_groups[0]["lr"]}
             row |= {name: round(sum(values) / len(values), 5) for name, values in sums.items()}
@@ -207,10 +166,14 @@ def run(*, model, train, motions_path, out, minutes=None, resume=False, device="
         provenance = {
             "motions": Path(motions_path).name, "sources": sorted(set(motions.sources)), "steps": head["step"],
             "minutes": round(head["seconds"] / 60, 1), "processes": world, "train": to_dict(train),
-            "dev_mpjpe_mm": round(dev_error_mm(denoiser.cpu(), ema.values, dev), 2),
+            "dev_mpjpe_mm": round(dev_error_mm(denoiser, ema.values, dev) if error is None else error, 2),
         }  # fmt: skip
         checkpoint.save(weights, denoiser, actions=ACTIONS, provenance=provenance)
     return weights
+
+
+def _moved(batch, device):
+    return replace(batch, **{item.name: getattr(batch, item.name).to(device) for item in fields(batch)})
 
 
 def _agreed(seconds, world, device):
@@ -232,6 +195,7 @@ def main(argv=None):
     parser.add_argument("--resume", action="store_true", help="go on from the state in --out")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=1, help="intra-op threads")
+    parser.add_argument("--dev-sequences", type=int, default=256, help="development sequences behind each dev figure")
     chosen = {}
     for config in (TrainConfig, ModelConfig):
         for item in fields(config):
@@ -247,6 +211,7 @@ def main(argv=None):
         weights = run(
             model=model, train=train, motions_path=arguments["motions"], out=arguments["out"],
             minutes=arguments["minutes"], resume=arguments["resume"], device=arguments["device"],
+            dev_sequences=arguments["dev_sequences"],
         )  # fmt: skip
     except (ValueError, OSError) as error:
         raise SystemExit(f"train: {error}") from None
