@@ -42,6 +42,7 @@ ODDITIES = {
 }
 STREAM = {
     "few_joints": ("a person with fewer than `min_joints` joints in a frame: unseen", "lower `min_joints`"),
+    "unseen_displaced": ("a new person took the place of one unseen, at `max_people`", "raise `max_people`"),
     "too_many_people": ("people beyond `max_people`, left out", "raise `max_people`"),
     "not_finite": ("keypoints with NaN or Inf that reached the stream", "report it: the node should catch these"),
     "confidence_out_of_range": ("confidence outside [0, 1] that reached the stream", "report it: as above"),

@@ -36,7 +36,7 @@ class LifterNode(LifecycleNode):
         self._channels = []
         self._active = False
         self._last_error = ""
-        self._backend_name = ""
+        self._backend_name = self._backend_note = ""
         self._throttle = Throttle(self._config.warn_every_s)
         self.add_on_set_parameters_callback(self._check_parameters)
         self.add_post_set_parameters_callback(self._take_parameters)
@@ -97,25 +97,24 @@ class LifterNode(LifecycleNode):
         self.destroy_node()
 
     def _build(self):
-        import torch
-
         from dp3d_core import Lifter
         from dp3d_ros.camera_channel import CameraChannel
 
-        torch.set_num_threads(1)  # more threads only fight each other in a live node
         self._config = parameters.read(self, NodeConfig)
         self._stream_config = parameters.read(self, StreamConfig)
         started_s = time.perf_counter()
         self._lifter = Lifter.load(self._config.weights, backend=self._config.backend)
+        if "torch" in sys.modules:
+            sys.modules["torch"].set_num_threads(1)  # more threads only fight each other in a live node
         for name in self._config.cameras:
             self._channels.append(CameraChannel(self, name, self._lifter, self._config, self._stream_config))
         self._lifter.warm_up(self._stream_config.max_people, self._stream_config.lookahead)
-        self._backend_name = self._lifter.backend_name
+        self._backend_name, self._backend_note = self._lifter.backend_name, self._lifter.backend_note
         gc.collect()
         gc.freeze()  # what is here now stays: no need for the collector to visit it between frames
         self._last_error = ""
         self.get_logger().info(
-            f"weights {self._lifter.weights_name} on {self._lifter.backend_name}, ready after "
+            f"weights {self._lifter.weights_name} on {self._backend_name} ({self._backend_note}), ready after "
             f"{time.perf_counter() - started_s:.1f} s"
         )
 
@@ -162,13 +161,14 @@ class LifterNode(LifecycleNode):
             level = diagnostics.ERROR if self._last_error else diagnostics.OK
             text = self._last_error or "unconfigured"
             message.status.append(diagnostics.status(name, "", level, text, {"last_error": self._last_error}))
-        if self._lifter is not None and self._lifter.backend_name != self._backend_name:
-            self.get_logger().error(f"backend {self._backend_name} failed; going on with {self._lifter.backend_name}")
-            self._backend_name = self._lifter.backend_name
+        if self._lifter is not None and self._lifter.backend_note != self._backend_note:
+            self._backend_note = self._lifter.backend_note
+            self.get_logger().error(f"backend: {self._backend_note}")
         for channel in self._channels:
             values = diagnostics.facts(
                 channel.statistics, now_s, **channel.facts, state="active" if self._active else "inactive",
-                backend=self._lifter.backend_name, weights=self._lifter.weights_name,
+                backend=self._lifter.backend_name, backend_note=self._lifter.backend_note,
+                weights=self._lifter.weights_name,
             )  # fmt: skip
             level, text = self._judge(channel, values)
             title = f"{name}: {channel.name}" if channel.name else name
@@ -185,6 +185,8 @@ class LifterNode(LifecycleNode):
             return diagnostics.WARN, f"{new_drops} messages dropped in the last second: {reason}"
         if not values["input_hz"]:
             return diagnostics.WARN, "no keypoints are coming in"
+        if values["backend"] != self._backend_name:
+            return diagnostics.WARN, f"backend {self._backend_name} gave up: {values['backend_note']}"
         if values["camera"] == "assumed":
             return diagnostics.WARN, "the camera is assumed: positions are root-relative only"
         return diagnostics.OK, f"{values['people']} people at {values['output_hz']:.1f} Hz"

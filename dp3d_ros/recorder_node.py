@@ -86,7 +86,7 @@ class RecorderNode(Node):
         """Counts and latencies: messages in and drops as the lifter tells, the rest as it arrived here."""
         facts = self._lifter_facts
         return {
-            "messages_in": facts.get("messages_in"),
+            "messages_in": facts["messages_in"] + facts["missed"] if facts else None,
             "skeletons_out": len(self._rows),
             "people": len({row[1] for row in self._rows}),
             "dropped": facts["dropped"] + facts["missed"] if facts else None,
