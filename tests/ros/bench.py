@@ -17,9 +17,15 @@ from visualization_msgs.msg import MarkerArray
 from dp3d_core import Camera
 from dp3d_ros.conversions.camera_info import info_from_camera
 from dp3d_ros.conversions.diagnostics import values_of
+from dp3d_ros.conversions.keypoints import stamp_ns
 from dp3d_ros.conversions.pointcloud2 import cloud_from_people
 
 CAMERA = Camera(fx=600.0, fy=600.0, cx=320.0, cy=240.0, width=640, height=480)
+LOSSLESS = {
+    "qos_overrides./lifter/keypoints.subscription.reliability": "reliable",
+    "qos_overrides./lifter/keypoints.subscription.depth": 1000,
+}
+"""Parameters with which the lifter answers every message, however slow the machine: for tests that count."""
 TRANSITIONS = {"configure": 1, "cleanup": 2, "activate": 3, "deactivate": 4}
 
 
@@ -27,12 +33,13 @@ class Bench:
     """Everything is kept in lists: skeletons, markers, diagnostics (newest last)."""
 
     def __init__(self, domain):
+        self.domain = domain
         self.context = rclpy.Context()
         rclpy.init(context=self.context, domain_id=domain)
         self.node = rclpy.create_node("bench", context=self.context)
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
-        self.skeletons, self.markers, self.diagnostics = [], [], {}
+        self.skeletons, self.markers, self.diagnostics, self.told_ns = [], [], {}, {}
         self.arrivals_ns = []
         self._infos, self._clouds = {}, {}
         self.listen("/lifter/")
@@ -52,6 +59,7 @@ class Bench:
     def _on_diagnostics(self, message):
         for status in message.status:
             self.diagnostics[status.name] = status
+            self.told_ns[status.name] = stamp_ns(message.header.stamp)
 
     def close(self):
         self.executor.shutdown()
@@ -60,7 +68,7 @@ class Bench:
 
     # --- publishing --------------------------------------------------------------------------------------------------
 
-    def cloud_publisher(self, topic="/lifter/keypoints", reliable=True, depth=10):
+    def cloud_publisher(self, topic="/lifter/keypoints", reliable=True, depth=1000):
         key = (topic, reliable)
         if key not in self._clouds:
             qos = QoSProfile(
@@ -93,7 +101,7 @@ class Bench:
         while (left_s := end_s - time.monotonic()) > 0:
             self.executor.spin_once(timeout_sec=left_s)
 
-    def until(self, condition, what, timeout_s=20.0, every=None):
+    def until(self, condition, what, timeout_s=60.0, every=None):
         """Spin until `condition()` is true, calling `every()` about 20 times a second; fails naming `what`."""
         end_s = time.monotonic() + timeout_s
         while not condition():
@@ -103,13 +111,18 @@ class Bench:
             self.spin(0.05)
 
     def ready(self, topic="/lifter/keypoints", timeout_s=60.0):
-        """The lifter is active and has heard a CameraInfo."""
+        """The lifter is active, has heard a CameraInfo, and is heard."""
         self.until(lambda: self.cloud_publisher(topic).get_subscription_count(), "a subscription", timeout_s)
         self.until(
-            lambda: self.skeletons, "a first skeleton", every=lambda: (self.publish_info(), self.publish_people())
-        )
-        self.until(lambda: self.facts(), "diagnostics")
+            lambda: self.skeletons and any(message.markers for message in self.markers), "skeletons and markers",
+            every=lambda: (self.publish_info(), self.publish_people()),
+        )  # fmt: skip
         self.quiet()
+
+    def flush(self):
+        """Until a new frame is answered: by then, where the input is lossless, so is all that was sent before it."""
+        stamp = self.publish_people().stamp
+        self.until(lambda: any(message.header.stamp == stamp for message in self.skeletons), "an answer")
 
     def quiet(self, for_s=0.2):
         """Spin until nothing has come for a while."""
@@ -127,11 +140,20 @@ class Bench:
         return self.diagnostics[name].level[0] if name in self.diagnostics else None
 
     def next_facts(self, name="/lifter"):
-        """Diagnostics that were made from now on: the second from here, as the first may be on its way already."""
-        for _ in range(2):
-            self.diagnostics.pop(name, None)
-            self.until(lambda: name in self.diagnostics, "diagnostics")
+        """Diagnostics that were made from now on (by the wall clock)."""
+        now_ns = time.time_ns()
+        self.until(lambda: self.told_ns.get(name, 0) >= now_ns, "diagnostics")
         return self.facts(name)
+
+    def settled(self, before, sent):
+        """Diagnostics once `sent` messages since the diagnostics `before` have been read or overwritten."""
+
+        def arrived():
+            facts = self.facts()
+            return sum(facts.get(key, 0) - before[key] for key in ("messages_in", "missed")) >= sent
+
+        self.until(arrived, f"{sent} messages in the diagnostics")
+        return self.facts()
 
     # --- services ----------------------------------------------------------------------------------------------------
 

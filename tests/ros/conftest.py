@@ -33,7 +33,7 @@ class LiveNode:
         self.output.seek(0)
         return self.output.read()
 
-    def interrupt(self, timeout_s=2.0):
+    def interrupt(self, timeout_s=60.0):
         """SIGINT, as Ctrl-C; returns the exit code, or fails the test where it takes longer than `timeout_s`."""
         self.process.send_signal(signal.SIGINT)
         try:
@@ -45,43 +45,54 @@ class LiveNode:
         """Until the node has said `text`."""
         end_s = time.monotonic() + timeout_s
         while text not in self.text():
-            if time.monotonic() > end_s or self.process.poll() is not None:
+            ended = self.process.poll() is not None
+            if time.monotonic() > end_s or (ended and text not in self.text()):
                 pytest.fail(f"the node never said {text!r}; it said:\n{self.text()}")
             time.sleep(0.02)
+
+    def end(self):
+        """Kill it and whatever it has started, if it still runs."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+        self.output.close()
+
+
+def start_node(domain, name, *, remaps=None, env=None, **parameters):
+    """Start a node of dp3d as a process, or one of this folder: fake (no network), broken (engine), echo."""
+    own = {"fake": "fake_lifter.py", "broken": "broken_engine.py", "echo": "echo_node.py"}
+    target = [str(HERE / own[name])] if name in own else ["-m", f"dp3d_ros.{name}_node"]
+    command = [sys.executable, *target, "--ros-args"]
+    for key, value in parameters.items():
+        command += ["-p", f"{key}:={yaml_text(value)}"]
+    for source, target in (remaps or {}).items():
+        command += ["-r", f"{source}:={target}"]
+    variables = {key: value for key, value in os.environ.items() if key != "_ROS_WHEELS_BOOTSTRAP_COMPLETE"}
+    return LiveNode(command, variables | {"ROS_DOMAIN_ID": str(domain)} | (env or {}))
 
 
 @pytest.fixture
 def domain():
     """A ROS domain id that no other test of this run uses at the same time."""
+    return next_domain()
+
+
+def next_domain():
     return 1 + next(_domains) % 101
 
 
 @pytest.fixture
 def start(domain):
-    """start("lifter", autostart=True, remaps={"a": "b"}) -> LiveNode; "fake" is a lifter without a network."""
+    """start("lifter", autostart=True, remaps={"a": "b"}) -> LiveNode, ended with the test."""
     nodes = []
 
-    def start_node(name, *, remaps=None, env=None, files=(), **parameters):
-        own = {"fake": "fake_lifter.py", "echo": "echo_node.py"}
-        target = [str(HERE / own[name])] if name in own else ["-m", f"dp3d_ros.{name}_node"]
-        command = [sys.executable, *target, "--ros-args"]
-        for file in files:
-            command += ["--params-file", str(file)]
-        for key, value in parameters.items():
-            command += ["-p", f"{key}:={yaml_text(value)}"]
-        for source, target in (remaps or {}).items():
-            command += ["-r", f"{source}:={target}"]
-        variables = {key: value for key, value in os.environ.items() if key != "_ROS_WHEELS_BOOTSTRAP_COMPLETE"}
-        node = LiveNode(command, variables | {"ROS_DOMAIN_ID": str(domain)} | (env or {}))
-        nodes.append(node)
-        return node
+    def start_and_keep(name, **options):
+        nodes.append(start_node(domain, name, **options))
+        return nodes[-1]
 
-    yield start_node
+    yield start_and_keep
     for node in nodes:
-        if node.process.poll() is None:
-            os.killpg(node.process.pid, signal.SIGKILL)
-            node.process.wait()
-        node.output.close()
+        node.end()
 
 
 def yaml_text(value):
@@ -101,3 +112,17 @@ def bench(domain):
     made = Bench(domain)
     yield made
     made.close()
+
+
+@pytest.fixture(scope="module")
+def shared():
+    """An active fake lifter that answers every message, and the bench connected to it: one for all tests of a file."""
+    from bench import LOSSLESS, Bench
+
+    domain = next_domain()
+    node, made = start_node(domain, "fake", autostart=True, warn_every_s=0.1, **LOSSLESS), Bench(domain)
+    made.process = node
+    made.ready()
+    yield made
+    made.close()
+    node.end()

@@ -1,7 +1,7 @@
 """A lifter without a network, for tests of the node alone: it puts each person 3 m ahead, at the mean pixel's place.
 
 Run as a program, it is the `lifter` executable with this in place of the real `Lifter`. FAKE_DELAY_S slows each push,
-FAKE_RAISE_EVERY makes every n-th push raise.
+FAKE_RAISE_EVERY makes every n-th push raise; the weights "broken" do not load, "slow" take their time.
 """
 
 import os
@@ -55,12 +55,15 @@ class FakeStream:
 
 
 class FakeLifter:
-    weights_name, backend_name = "fake", "none"
+    weights_name, backend_name, backend_note = "fake", "none", "a test"
 
     @classmethod
     def load(cls, weights, **options):
         if weights == "broken":
             raise ValueError("weights: expected a checkpoint, got 'broken'; train one or use 'small'")
+        if weights == "slow":
+            print("loading slowly", flush=True)
+            time.sleep(600)
         return cls()
 
     def stream(self, *, camera, **options):
