@@ -121,7 +121,6 @@ class StreamConfig:
                                   high=5.0, live=True)  # fmt: skip
     person_height_m: float = option(0.0, "known standing height of the people; 0: unknown", unit="m", low=0.0, high=2.5,
                                     live=True)  # fmt: skip
-    seed: int = option(0, "seed of the noise for hypotheses", low=0)
 
     def __post_init__(self):
         validate(self)

@@ -12,6 +12,7 @@ import numpy as np
 
 from dp3d_core.camera import Camera, follow, person_view
 from dp3d_core.diffusion import triangular_levels
+from dp3d_core.intake import Intake
 from dp3d_core.model.attention import ROTARY_PERIOD_S
 from dp3d_core.model.prompts import POOL_TIMES_S
 from dp3d_core.observation import observe
@@ -45,10 +46,9 @@ class Stream:
         self._backend, self._actions = backend, actions
         self._sigma_unit_m = np.float32(temperature * model.pose_scale_m)
         self._pose_unit_m = np.float32(model.pose_scale_m)
-        self._source = joint_set(config.joint_set)
+        self._intake = Intake(joint_set(config.joint_set), self._count)
         self._levels = triangular_levels(config.lookahead).numpy()
         self._tracks = Tracks(model, groups, config.max_people, config.lookahead + 1)
-        self._tracker = None
         self._stamp_s = None
         self._window_stamps_s = deque(maxlen=config.lookahead + 1)
         self._newest = None
@@ -66,14 +66,14 @@ class Stream:
         if not isfinite(stamp_s):
             raise ValueError(f"stamp_s: expected finite seconds, got {stamp_s!r}")
         nameless = not isinstance(people, dict)
-        ids, keypoints_px, confidence = self._check(dict(enumerate(people)) if nameless else people)
+        ids, keypoints_px, confidence = self._intake.check(dict(enumerate(people)) if nameless else people)
         if not self._clock(stamp_s):
             return Skeletons.empty(stamp_s, self._metric)
         self._window_stamps_s.append(stamp_s)
         if nameless:
-            ids, keypoints_px, confidence = self._assign(keypoints_px, confidence)
+            ids, keypoints_px, confidence = self._intake.assign(keypoints_px, confidence)
         tracks, config = self._tracks, self.config
-        joints_px, confidence = adapt(keypoints_px, confidence, self._source)
+        joints_px, confidence = adapt(keypoints_px, confidence, self._intake.source)
         confidence[confidence < config.min_confidence] = 0
         enough = (confidence > 0).sum(1) >= config.min_joints
         self._count("few_joints", int((~enough).sum()))
@@ -119,7 +119,8 @@ class Stream:
         """Forget one person (by the id given to `push`), or everybody and the clock."""
         if person_id is None:
             self._tracks.ids.clear()
-            self._stamp_s = self._newest = self._tracker = None
+            self._stamp_s = self._newest = None
+            self._intake.forget()
             self._window_stamps_s.clear()
         elif person_id in self._tracks.ids:
             self._tracks.remove(self._tracks.ids.index(person_id))
@@ -141,32 +142,6 @@ class Stream:
         if number:
             self.counters[cause] += number
 
-    def _check(self, people):
-        """Stack everybody's keypoints: ids, (P, K, 2) float32 and (P, K) float32 in [0, 1], missing ones at 0."""
-        size = len(self._source.keypoints)
-        ids, points, trust = list(people), [], []
-        for person, (keypoints_px, confidence) in people.items():
-            keypoints_px, confidence = np.asarray(keypoints_px), np.asarray(confidence)
-            if keypoints_px.shape != (size, 2) or confidence.shape != (size,):
-                raise ValueError(
-                    f"person {person}: expected keypoints ({size}, 2) pixels and confidence ({size},) for joint set "
-                    f"{self._source.name}, got {keypoints_px.shape} and {confidence.shape}"
-                )
-            points.append(keypoints_px)
-            trust.append(confidence)
-        if not ids:
-            return ids, np.zeros((0, size, 2), np.float32), np.zeros((0, size), np.float32)
-        points, trust = np.array(points, np.float32), np.array(trust, np.float32)
-        # the rays of anything beyond a million pixels would overflow single precision squares
-        finite = np.isfinite(trust) & (np.abs(points) < 1e6).all(-1)
-        # a missing keypoint may hold anything
-        self._count("not_finite", int((~finite & (trust != 0)).sum()))
-        trust = np.where(finite, trust, 0)
-        outside = (trust < 0) | (trust > 1)
-        self._count("confidence_out_of_range", int(outside.sum()))
-        trust = np.clip(trust, 0, 1)
-        return ids, np.where((trust > 0)[..., None], points, 0), trust
-
     def _clock(self, stamp_s):
         """False if this frame must be dropped; a clock that jumped back (a bag that loops) resets the stream."""
         if self._stamp_s is None or stamp_s > self._stamp_s:
@@ -180,20 +155,6 @@ class Stream:
         self._count("stream_reset", 1)
         self.reset()
         return True
-
-    def _assign(self, keypoints_px, confidence):
-        """Ids for nameless people by the overlap of their boxes; who shows no keypoint has no box and is left out."""
-        from dp3d_core.detect.track import TrackConfig, Tracker
-
-        if self._tracker is None:
-            self._tracker = Tracker(TrackConfig())
-        seen = (confidence > 0).any(1)
-        self._count("few_joints", int((~seen).sum()))
-        keypoints_px, confidence = keypoints_px[seen], confidence[seen]
-        visible = (confidence > 0)[..., None]
-        low = np.where(visible, keypoints_px, np.inf).min(1)
-        high = np.where(visible, keypoints_px, -np.inf).max(1)
-        return self._tracker.update(np.concatenate([low, high], 1)).tolist(), keypoints_px, confidence
 
     def _forget(self, stamp_s):
         """Drop people who have not been seen for longer than reset_after_s."""

@@ -11,7 +11,7 @@ from dp3d_core.skeleton import joint_set
 from dp3d_core.streaming import Stream
 
 PARTS = {
-    "_check": "stack and check", "_forget": "forget", "_rows": "rows", "_look": "virtual view",
+    "_forget": "forget", "_rows": "rows", "_look": "virtual view",
     "_denoise": "around the step", "_place": "root, filter, output",
 }  # fmt: skip
 
@@ -73,7 +73,7 @@ def measure(denoiser, backend, actions, *, people, lookahead, frames, warm=40):
     for name, label in PARTS.items():
         if hasattr(taken_apart, name):
             setattr(taken_apart, name, watch.wrap(label, getattr(taken_apart, name)))
-    push = watch.wrap("the rest (adapter, rays)", taken_apart.push)
+    push = watch.wrap("the rest (checks, adapter, rays)", taken_apart.push)
     for index, keypoints in enumerate(inputs):
         stamp_s = index / 30
         if index < warm:
