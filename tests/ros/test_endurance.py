@@ -1,6 +1,8 @@
 """Long tests of the live node: ten thousand malformed messages, a ten-minute soak, load by people and rate.
 
-Run them with `-m slow`; each prints its figures (`-s`), and BENCH_JSON names a file to add them to as JSON lines.
+make test TEST_ARGS='-m slow tests/ros/test_endurance.py -s' runs them and prints their figures; -k soak, -k load or
+-k malformed picks one. SOAK_S and LOAD_S are the seconds of each run; BENCH_JSON names a file to add the figures to, as
+JSON lines (python tests/ros/load_table.py FILE makes a table of them).
 """
 
 import json
@@ -22,6 +24,7 @@ pytestmark = [pytest.mark.ros, pytest.mark.slow, pytest.mark.timeout(1200)]
 WEIGHTS = Path(dp3d_core.__file__).parent / "weights" / "small.safetensors"
 MESSAGES = 10_000
 SOAK_S = float(os.environ.get("SOAK_S", "600"))
+LOAD_S = float(os.environ.get("LOAD_S", "15"))
 
 
 def report(**figures):
@@ -162,7 +165,7 @@ def bare_round_trip(start, bench, people, hz):
     bench.quiet()
     bench.skeletons.clear()
     bench.arrivals_ns.clear()
-    play_at(bench, people, hz, 5, topic="/echo/keypoints")
+    play_at(bench, people, hz, 3, topic="/echo/keypoints")
     bench.quiet()
     ages_ms = [(at - stamp_ns(m.header.stamp)) / 1e6 for at, m in zip(bench.arrivals_ns, bench.skeletons)]
     echo.interrupt(5.0)
@@ -176,10 +179,11 @@ def test_load_is_answered_or_dropped_and_counted(start, bench, people, hz):
     bare_ms = bare_round_trip(start, bench, people, hz)
     start("lifter", autostart=True, weights=str(WEIGHTS))
     bench.ready()
+    bench.flush()
     before = bench.next_facts()
     bench.skeletons.clear()
     bench.arrivals_ns.clear()
-    sent = play_at(bench, people, hz, 15)
+    sent = play_at(bench, people, hz, LOAD_S)
     bench.quiet()
     after = bench.next_facts()
     new = {key: after[key] - before[key] for key in ("messages_in", "missed", "frames_out", "dropped")}

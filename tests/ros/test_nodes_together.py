@@ -53,7 +53,7 @@ def test_a_recording_goes_through_the_real_lifter(start, recorded, tmp_path):
     recorder = start("recorder", output=str(out), idle_stop_s=3.0, remaps=remaps())
     lifter.wait_for("ready after")
     player = start(
-        "player", recording=str(recorded), rate=4.0, remaps={"keypoints": "lifter/keypoints"},
+        "player", recording=str(recorded), remaps={"keypoints": "lifter/keypoints"},
         **{"qos_overrides./lifter/keypoints.publisher.depth": 1000},
     )  # fmt: skip
     assert player.process.wait(60) == 0, player.text()
