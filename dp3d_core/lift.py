@@ -141,13 +141,7 @@ class Lifter:
         sigma_m[:, 0] = 0
 
         def place(pose_m):
-            bones = Proportions(1)
-            for frame in range(len(pose_m)):
-                bones.update(
-                    slice(0, 1), pose_m[frame : frame + 1], sigma_m[frame : frame + 1], np.full(1, 1 / 30, "f")
-                )
-            bones.length_m = np.repeat(bones.length_m, len(pose_m), 0)
-            pose_m = bones.apply(slice(None), pose_m, person_height_m)
+            pose_m = Proportions.of_clip(pose_m, sigma_m).apply(slice(None), pose_m, person_height_m)
             root, variance, solved = solve(pose_m, turned[0], trust, sigma_m)
             root_cam_m = np.einsum("tij,ti->tj", rotation[0], root)
             root_cam_m, relative_sigma = smooth(root_cam_m, variance, solved, stamps_s)

@@ -159,6 +159,15 @@ class Proportions:
         self.length_m = np.zeros((people, len(BONES)), np.float32)
         self.weight = np.zeros((people, len(BONES)), np.float32)
 
+    @classmethod
+    def of_clip(cls, joints_m, sigma_m):
+        """One person's lengths over a whole clip (T, 17, 3), every frame counting by its certainty alone."""
+        proportions = cls(1)
+        length, trust = _bones(joints_m, sigma_m)
+        proportions.weight[0] = trust.sum(0)
+        proportions.length_m[0] = (length * trust).sum(0) / proportions.weight[0]
+        return proportions
+
     def clear(self, row):
         """Forget one person."""
         self.length_m[row], self.weight[row] = 0, 0
@@ -169,9 +178,8 @@ class Proportions:
 
     def update(self, rows, joints_m, sigma_m, dt_s):
         """Take in poses (P, 17, 3); a bone counts by how sure its far joint is."""
-        bones = joints_m[:, _CHILD] - joints_m[:, _PARENT]
-        length = np.sqrt((bones**2).sum(-1))
-        trust = np.float32(1) / (sigma_m[:, _CHILD] ** 2 + np.float32(1e-4)) * np.maximum(dt_s, 1e-3)[:, None]
+        length, trust = _bones(joints_m, sigma_m)
+        trust *= np.maximum(dt_s, 1e-3)[:, None]
         kept = self.weight[rows] * np.exp(-dt_s / BONE_TIME_S)[:, None]
         total = kept + trust
         self.length_m[rows] = (self.length_m[rows] * kept + length * trust) / total
@@ -186,6 +194,12 @@ class Proportions:
         if person_height_m > 0:
             wanted = wanted * (person_height_m / np.maximum(stature_m(wanted), 0.3))[:, None]
         return _CHAIN @ (bones * (wanted / length)[..., None]).astype(np.float32)
+
+
+def _bones(joints_m, sigma_m):
+    """Lengths (P, 16) of the bones of poses (P, 17, 3), and how far to trust them: by the far joint's certainty."""
+    length = np.sqrt(((joints_m[:, _CHILD] - joints_m[:, _PARENT]) ** 2).sum(-1))
+    return length, np.float32(1) / (sigma_m[:, _CHILD] ** 2 + np.float32(1e-4))
 
 
 def stature_m(bone_lengths_m):
