@@ -107,8 +107,8 @@ def evaluate_run(weights, objective, motions, seed=0):
     """
     lifter = Lifter.load(weights, backend="eager")
     held = motions.split("train")
-    step = max(1, len(held) // TEMPERATURE_CLIPS)
-    calibration = synthetic(held, seed=seed + 1).sequences[::step]
+    few = held.select(range(0, len(held), max(1, len(held) // TEMPERATURE_CLIPS)))
+    calibration = synthetic(few, seed=seed + 1).sequences
     lifter.temperature = fitted_temperature(lifter, calibration, partial(methods.offline, causal=True))
     ahead = partial(methods.windowed if objective == "regression" else methods.stream, lifter, lookahead=4)
     dev = synthetic(motions.split("dev"), seed=seed).sequences
