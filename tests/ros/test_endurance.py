@@ -231,3 +231,21 @@ def test_soak_keeps_memory_flat_and_loses_nothing(start, bench):
     assert new["messages_in"] + new["missed"] == sent and counted[0] == new["frames_out"] == new["messages_in"]
     assert seen[-1] < first_mib + 10, "memory grows"
     assert node.process.poll() is None
+
+
+@pytest.mark.parametrize("steps", [(), ("configure",), ("configure", "activate"), "configuring"])
+def test_sigint_ends_the_real_lifter_within_two_seconds(start, bench, tmp_path, steps):
+    env = {"XDG_CACHE_HOME": str(tmp_path)} if steps == "configuring" else None  # without an engine: it builds one
+    node = start("lifter", weights=str(WEIGHTS), autostart=steps == "configuring", env=env)
+    bench.until(lambda: bench.node.count_publishers("/diagnostics"), "the node")
+    if steps == "configuring":
+        bench.spin(3.0)
+        assert "ready after" not in node.text()
+    else:
+        for step in steps:
+            assert bench.transition(step)
+    begun_s = time.monotonic()
+    assert node.interrupt() == 0 and "Traceback" not in node.text(), node.text()
+    took_s = time.monotonic() - begun_s
+    report(test="sigint", state=steps if isinstance(steps, str) else steps[-1] if steps else "start", took_s=took_s)
+    assert took_s < 2
