@@ -7,6 +7,7 @@ from functools import lru_cache
 import torch
 from torch import nn
 
+from dp3d_core.backends.folded import Product, serving_graph
 from dp3d_core.backends.graphs import RollingStep, WindowPass, rolling_example, window_example
 from dp3d_core.bench.limits import bandwidth_gb_s, gemm_gflops, limit_ms, linear_shapes, multiply_accumulates
 from dp3d_core.config import PRESETS, ModelConfig
@@ -131,7 +132,7 @@ def call(case, denoiser, backend):
 
 
 class Limits:
-    """MACs and the limit of each case's own work, measured once for each shape."""
+    """MACs and the limit of each case's own work (of the folded graph where that is what runs), once for each shape."""
 
     def __init__(self, networks):
         self._networks = networks
@@ -140,12 +141,17 @@ class Limits:
 
     def of(self, case):
         """Columns gmac, gemm_gflops, gb_s, limit_ms."""
-        key = (case.preset, case.mode, case.people * case.hypotheses, case.lookahead)
+        folds = case.backend in ("cpu", "compile")
+        key = (folds, case.preset, case.mode, case.people * case.hypotheses, case.lookahead)
         if key not in self._passes:
-            module, inputs = graph(case, self._networks.get(case.preset))
+            denoiser = self._networks.get(case.preset)
+            module, inputs = graph(case, denoiser)
+            if folds:
+                module = serving_graph(denoiser, case.mode, module)
             shapes = linear_shapes(module, inputs)
-            used = {id(p): p.numel() for m in module.modules() if isinstance(m, nn.Linear) for p in m.parameters()}
-            self._passes[key] = multiply_accumulates(module, inputs), gemm_gflops(shapes), 4 * sum(used.values())
+            layers = [layer for layer in module.modules() if isinstance(layer, (nn.Linear, Product))]
+            size = 4 * sum(layer.weight.numel() for layer in layers)
+            self._passes[key] = multiply_accumulates(module, inputs), gemm_gflops(shapes), size
         mac, gflops, size = self._passes[key]
         gb_s = self._bandwidth(size)
         return {

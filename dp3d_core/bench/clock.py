@@ -58,6 +58,18 @@ def interleave(subjects, *, rounds, seconds_each, most_calls, advance=lambda: No
     return results
 
 
+def pace(call, *, period_s=1 / 30, calls=40):
+    """Times of `call` once each period, as in a live node: between frames the caches fill with other things."""
+    times = Times()
+    for index in range(calls):
+        time.sleep(period_s)
+        if index < 5:
+            call()
+        else:
+            time_call(call, times)
+    return times
+
+
 def contention(times):
     """Share of the wall time in which this process did not run: 0 on an idle machine. times: iterable of `Times`."""
     wall = sum(sum(item.wall_ms) for item in times)
