@@ -143,8 +143,8 @@ def table(report):
     lines += [
         f"{row['backend']:9}{row['preset']:10}{row['mode']:10}{row['people']:6}{row['lookahead']:5}{row['steps']:3}"
         f"{row['hypotheses']:3}{row['ms_p50']:10.3f}{row['ms_p99']:10.3f}{row['ms_cpu_p50']:10.3f}"
-        f"{row['ms_paced_p50'] or float('nan'):10.3f}{row['gmac']:9.4f}{row['gemm_gflops']:9.1f}{row['times_limit']:9.2f}"
-        f"{row['people_per_s_per_core']:10.0f}"
+        f"{row['ms_paced_p50'] or float('nan'):10.3f}{row['gmac']:9.4f}{row['gemm_gflops']:9.1f}"
+        f"{row['times_limit']:9.2f}{row['people_per_s_per_core']:10.0f}"
         for row in report["rows"]
     ]
     lines += ["", *ratios(report["rows"]), ""]

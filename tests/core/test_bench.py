@@ -19,7 +19,7 @@ TINY = ModelConfig(window_frames=6, joint_width=16, joint_layers=1, frame_width=
 
 @pytest.fixture
 def tiny(tmp_path, monkeypatch):
-    """Path of tiny weights; a tiny network in the place of the MixSTE-size one, and no waiting for 30 frames a second."""
+    """Path of tiny weights; a tiny network in place of the MixSTE-size one, and no waiting for 30 frames a second."""
     monkeypatch.setattr(cases, "MIXSTE_243", TINY)
     monkeypatch.setattr("dp3d_core.bench.clock.pace", lambda call: pace(call, period_s=0.001, calls=8))
     torch.manual_seed(0)
