@@ -10,6 +10,11 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A slow machine is no failure.
+settings.register_profile("any speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any speed")
 
 HERE = Path(__file__).resolve().parent
 # 1..101 keeps DDS clear of Linux's ephemeral ports; runs at the same time begin at different places.
