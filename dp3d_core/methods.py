@@ -55,8 +55,8 @@ def offline(lifter, sequence, **options):
 def sampled(lifter, sequence, *, aggregate="mean", **options):
     """`offline` from several hypotheses, as one of AGGREGATES; returns the hypotheses (H, T, 17, 3) as a fourth.
 
-    JPMA compares each hypothesis at its own estimated root with the 2D seen; no true root, no truth (the published
-    form projects with the true root).
+    JPMA compares the hypotheses with the 2D seen, all about the mean of their estimated roots (the published form
+    projects with the true root).
     """
     if aggregate not in AGGREGATES:
         raise ValueError(f"aggregate: expected one of {list(AGGREGATES)}, got {aggregate!r}")
@@ -66,7 +66,10 @@ def sampled(lifter, sequence, *, aggregate="mean", **options):
     else:
         rays = sequence.camera.rays(sequence.keypoints_px)
         softness = JPMA_SOFTNESS if aggregate == "jpma_soft" else 0.0
-        joints = aggregate_jpma(hypotheses, rays, sequence.confidence, softness).astype(np.float32)
+        # one root for all: joints that come from hypotheses at different depths make no body
+        root = hypotheses[:, :, :1].mean(0)
+        about = hypotheses - hypotheses[:, :, :1] + root
+        joints = aggregate_jpma(about, rays, sequence.confidence, softness).astype(np.float32)
     return joints, sigma, np.ones(len(sequence.stamps_s), bool), hypotheses
 
 
