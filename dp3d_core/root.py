@@ -20,6 +20,7 @@ ACCELERATION_M_S2 = 2.0
 ERROR_TIME_S = 0.6
 """Pose and detector errors last this long; a frame is therefore worth less than an independent measurement."""
 MIN_DEPTH_M, MAX_DEPTH_M = 0.3, 100.0
+_LOG_MIN_DEPTH, _LOG_MAX_DEPTH = np.log(MIN_DEPTH_M), np.log(MAX_DEPTH_M)
 BONE_TIME_S = 10.0
 """Time constant after which running bone lengths forget."""
 ANKLE_TO_FLOOR_M = 0.08
@@ -47,18 +48,21 @@ def solve(joints_virtual_m, rays_virtual, confidence, sigma_m):
     total = weight.sum(-1)
     safe = np.where(total > 0, total, 1.0)[:, None]
     offset = rays_virtual * joints_virtual_m[..., 2:] - joints_virtual_m[..., :2]
-    mean = lambda x: (weight[..., None] * x).sum(1) / safe  # noqa: E731
-    mean_ray, mean_offset = mean(rays_virtual), mean(offset)
-    ray, away = rays_virtual - mean_ray[:, None], offset - mean_offset[:, None]
-    spread = (weight[..., None] * ray**2).sum((1, 2))
+    both = np.concatenate([rays_virtual, offset], -1)
+    mean = (weight[:, None] @ both)[:, 0] / safe
+    mean_ray, mean_offset = mean[:, :2], mean[:, 2:]
+    away = both - mean[:, None]
+    ray_x, ray_y = away[..., 0], away[..., 1]
+    square = ray_x * ray_x + ray_y * ray_y
+    spread = (weight * square).sum(1)
     solved = (spread > 1e-8) & ((weight > 0).sum(-1) >= 3)
     spread = np.where(solved, spread, 1.0)
-    depth = -(weight[..., None] * ray * away).sum((1, 2)) / spread
+    depth = -(weight * (ray_x * away[..., 2] + ray_y * away[..., 3])).sum(1) / spread
     solved &= (depth > MIN_DEPTH_M) & (depth < MAX_DEPTH_M)
-    depth = np.clip(depth, MIN_DEPTH_M, MAX_DEPTH_M)
+    depth = np.minimum(np.maximum(depth, MIN_DEPTH_M), MAX_DEPTH_M)
     root = np.concatenate([mean_ray * depth[:, None] + mean_offset, depth[:, None]], 1)
     noise = sigma_m.astype(np.float64) ** 2 + DETECTOR_SIGMA_M**2
-    variance = (weight**2 * (ray**2).sum(-1) * noise).sum(1) / spread**2
+    variance = (weight * weight * square * noise).sum(1) / spread**2
     return root, variance, solved
 
 
@@ -86,9 +90,9 @@ class RootFilter:
     def predict(self, rows, dt_s):
         """Let `rows` (slice) run for dt_s (P,) seconds."""
         mean, covariance = self.mean[rows], self.covariance[rows]
-        dt_s = np.broadcast_to(dt_s, mean.shape[:1])[:, None]
+        dt_s = dt_s[:, None]
         mean[..., 0] += dt_s * mean[..., 1]
-        depth = np.exp(np.clip(mean[:, 2, 0], -3, 6))[:, None]
+        depth = np.exp(np.minimum(np.maximum(mean[:, 2, 0], -3), 6))[:, None]
         noise = (ACCELERATION_M_S2 / depth) ** 2
         a, b, c = covariance[..., 0, 0], covariance[..., 0, 1], covariance[..., 1, 1]
         covariance[..., 0, 0] = a + 2 * dt_s * b + dt_s**2 * c + noise * dt_s**4 / 4
@@ -99,16 +103,17 @@ class RootFilter:
         """Blend in measured roots (P, 3) with depth variances (P,); rows with solved False only coast."""
         mean, covariance, started = self.mean[rows], self.covariance[rows], self.started[rows]
         depth = np.maximum(root_cam_m[:, 2], MIN_DEPTH_M)
-        measured = np.stack([root_cam_m[:, 0] / depth, root_cam_m[:, 1] / depth, np.log(depth)], 1)
+        measured = np.array([root_cam_m[:, 0] / depth, root_cam_m[:, 1] / depth, np.log(depth)]).T
         lateral = (DETECTOR_SIGMA_M / 2 / depth) ** 2
         # correlated errors: inflate so that one ERROR_TIME_S of frames counts as one measurement
         repeats = 1 + ERROR_TIME_S / np.maximum(dt_s, 1e-3)
-        variance = np.stack([lateral, lateral, depth_variance / depth**2 * repeats], 1)
+        variance = np.array([lateral, lateral, depth_variance / depth**2 * repeats]).T
         fresh = solved & ~started
-        mean[fresh, :, 0], mean[fresh, :, 1] = measured[fresh], 0
-        covariance[fresh] = 0
-        covariance[fresh, :, 0, 0] = variance[fresh]
-        covariance[fresh, :, 1, 1] = ((1.5 / depth[fresh]) ** 2)[:, None]
+        if fresh.any():
+            mean[fresh, :, 0], mean[fresh, :, 1] = measured[fresh], 0
+            covariance[fresh] = 0
+            covariance[fresh, :, 0, 0] = variance[fresh]
+            covariance[fresh, :, 1, 1] = ((1.5 / depth[fresh]) ** 2)[:, None]
         old = (solved & started)[:, None]
         gain_total = old / (covariance[..., 0, 0] + variance + 1e-12)
         position, speed = covariance[..., 0, 0] * gain_total, covariance[..., 0, 1] * gain_total
@@ -124,10 +129,10 @@ class RootFilter:
     def root(self, rows, height_sigma):
         """Roots (P, 3) in metres in the camera frame, and their standard deviation along the ray (P,)."""
         mean = self.mean[rows]
-        depth = np.exp(np.clip(mean[:, 2, 0], np.log(MIN_DEPTH_M), np.log(MAX_DEPTH_M)))
-        root = np.stack([mean[:, 0, 0] * depth, mean[:, 1, 0] * depth, depth], 1)
+        depth = np.exp(np.minimum(np.maximum(mean[:, 2, 0], _LOG_MIN_DEPTH), _LOG_MAX_DEPTH))
+        root = np.array([mean[:, 0, 0] * depth, mean[:, 1, 0] * depth, depth]).T
         relative = np.sqrt(np.maximum(self.covariance[rows][:, 2, 0, 0], 0) + height_sigma**2)
-        return root, relative * np.linalg.norm(root, axis=1)
+        return root, relative * np.sqrt((root * root).sum(1))
 
 
 def smooth(root_cam_m, depth_variance, solved, stamps_s):
