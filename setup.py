@@ -55,7 +55,7 @@ setup(
         "viewer": ["rerun-sdk>=0.20"],
         # mediapipe 0.10.21 carries its pose model in the wheel and needs numpy 1: give it an environment of its own
         "detector": ["mediapipe==0.10.21", "numpy<2", "opencv-python-headless<5", "tqdm>=4.60"],
-        "prompts": ["open_clip_torch>=2.24"],
+        "prompts": ["open_clip_torch>=2.29"],
         "test": [
             *ROS_WHEELS,
             OPENCV,
