@@ -189,8 +189,12 @@ def _material(arguments, lifter):
 
 
 def _fit(lifter, benchmark, path):
-    """Write the weights with the temperature fitted on `benchmark`; returns a line that says so."""
-    temperature = fitted_temperature(lifter, benchmark.sequences)
+    """Write the weights with the temperature fitted on `benchmark`; returns a line that says so.
+
+    One number serves every lookahead, so it is fitted to the streams of all of them together.
+    """
+    streams = [partial(methods.stream, lookahead=lookahead) for lookahead in TABLE_LOOKAHEADS]
+    temperature = fitted_temperature(lifter, benchmark.sequences, *streams)
     source = f"{temperature_source(benchmark)}, {benchmark.detector}"
     checkpoint.save(
         path, lifter.denoiser, actions=lifter.actions, temperature=temperature,

@@ -87,12 +87,16 @@ def _oracle(chosen):
     }
 
 
-def fitted_temperature(lifter, sequences, method=methods.stream):
-    """The factor on the network's raw sigma that makes 90 % intervals of `method` (zero-lag stream) cover 90 %."""
+def fitted_temperature(lifter, sequences, *answers):
+    """The factor on the network's raw sigma that makes 90 % intervals of `answers` together cover 90 %.
+
+    answers: methods `answer(lifter, sequence)`; by default the zero-lag stream alone.
+    """
     errors, sigmas = [], []
-    for sequence in sequences:
-        joints, sigma, answered = method(lifter, sequence)
-        relative = (joints - joints[:, :1]) - (sequence.joints_cam_m - sequence.joints_cam_m[:, :1])
-        errors.append(np.linalg.norm(relative, axis=-1)[answered, 1:])
-        sigmas.append(sigma[answered, 1:])
+    for answer in answers or (methods.stream,):
+        for sequence in sequences:
+            joints, sigma, answered = answer(lifter, sequence)
+            relative = (joints - joints[:, :1]) - (sequence.joints_cam_m - sequence.joints_cam_m[:, :1])
+            errors.append(np.linalg.norm(relative, axis=-1)[answered, 1:])
+            sigmas.append(sigma[answered, 1:])
     return lifter.temperature * float(fit_temperature_to_coverage(np.concatenate(errors), np.concatenate(sigmas)))

@@ -224,7 +224,7 @@ def test_fitted_temperature_covers_ninety_percent_and_says_where_it_came_from(fo
     evaluate.main([
         "--weights", str(fitted), "--motions", str(folder / "motions.npz"), "--json", str(tmp_path / "r.json")
     ])  # fmt: skip
-    assert json.loads((tmp_path / "r.json").read_text())["overall"]["coverage_90"] == pytest.approx(0.9, abs=0.02)
+    assert json.loads((tmp_path / "r.json").read_text())["overall"]["coverage_90"] == pytest.approx(0.9, abs=0.05)
 
 
 def test_json_writes_nan_as_null():
