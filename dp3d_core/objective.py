@@ -11,7 +11,7 @@ import torch
 from dp3d_core.diffusion import band_mask, causal_mask, diffuse, losses, rolling_layout
 
 LAYOUTS = ("causal", "rolling", "offline")
-LAYOUT_SHARES = (0.50, 0.15, 0.35)
+LAYOUT_SHARES = (0.40, 0.35, 0.25)
 LOOKAHEADS = (2, 4)
 POINT_SHARE = 0.75
 """Share of all-noise sequences whose noise is zero: the mode of point estimates. The others see real noise."""
