@@ -9,6 +9,7 @@ and the modifiers alone are learned.
 
 import argparse
 import contextlib
+import hashlib
 import json
 import math
 import random
@@ -59,6 +60,13 @@ class TextBank:
             raise ValueError(f"vectors: expected a row for each of {len(self.names)} names and texts, got {shape}")
         if not torch.isfinite(self.vectors).all() or not self.vectors.any(-1).all():
             raise ValueError("vectors: expected finite rows that are not zero; encode the sentences again")
+
+    @property
+    def origin(self):
+        """Where the tokens come from, for provenance: tower, weights and a digest of names, texts and vectors."""
+        digest = hashlib.sha256(json.dumps([self.names, self.texts]).encode())
+        digest.update(self.vectors.float().contiguous().numpy().tobytes())
+        return {"model": self.model, "pretrained": self.pretrained, "sha256": digest.hexdigest()}
 
 
 def load_tower(model, pretrained):

@@ -22,6 +22,7 @@ from dp3d_core.data.windows import MotionBank, sample_batch
 from dp3d_core.diffusion import causal_mask
 from dp3d_core.model import Denoiser
 from dp3d_core.objective import draw_layout, step_losses, weigh
+from dp3d_core.prompts import bake, load_bank
 from dp3d_core.train_report import Reporter
 from dp3d_core.train_state import Ema, read_state, restore, save_state
 
@@ -59,13 +60,17 @@ def dev_error_mm(denoiser, state, batches):
 
 def run(
     *, model, train, motions_path, out, minutes=None, resume=False, device="cpu", log_every=50, save_every_s=300,
-    dev_sequences=256,
+    dev_sequences=256, prompt_bank=None,
 ):  # fmt: skip
-    """Train until `train.steps` or `minutes` of training; returns the path of the written weights."""
+    """Train until `train.steps` or `minutes` of training; returns the path of the written weights.
+
+    prompt_bank: a file of `dp3d_core.prompts`, baked in before the first step; without one the prompts are learned.
+    """
     if dev_sequences < 1:
         raise ValueError(f"--dev-sequences: expected at least 1, got {dev_sequences}")
     rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-    if world > 1 and not distributed.is_initialized():
+    own_group = world > 1 and not distributed.is_initialized()
+    if own_group:
         distributed.init_process_group("nccl" if device == "cuda" else "gloo")
     if minutes is not None and not minutes > 0:
         raise ValueError(f"--minutes: expected more than 0, got {minutes}")
@@ -76,7 +81,11 @@ def run(
     motions = load_motions(motions_path)
     bank = MotionBank(motions.split("train"))
     torch.manual_seed(train.seed)
-    denoiser = Denoiser(model, len(ACTIONS)).to(device)
+    denoiser = Denoiser(model, len(ACTIONS))
+    texts = None if prompt_bank is None else load_bank(prompt_bank)
+    if texts is not None:
+        bake(denoiser, texts)
+    denoiser.to(device)
     ema = Ema(denoiser, train.ema_decay)
     decayed = [p for p in denoiser.parameters() if p.dim() >= 2]
     plain = [p for p in denoiser.parameters() if p.dim() < 2]
@@ -86,12 +95,18 @@ def run(
     )  # fmt: skip
     generator = torch.Generator().manual_seed(train.seed * 1000 + rank)
     state_path = out / f"state{rank}.safetensors"
-    head = {"step": 0, "seconds": 0.0, "train": to_dict(train), "model": to_dict(model)}
+    head = {
+        "step": 0, "seconds": 0.0, "train": to_dict(train), "model": to_dict(model),
+        "prompt_bank": texts and texts.origin,
+    }  # fmt: skip
     if resume:
         head, tensors = read_state(state_path)
         # by way of the configs: an option that is newer than the state has its default
         if from_dict(ModelConfig, head["model"]) != model or from_dict(TrainConfig, head["train"]) != train:
             raise ValueError(f"--resume: {state_path} was made with other options; use the same preset and options")
+        if head.get("prompt_bank") != (texts and texts.origin):
+            made = head.get("prompt_bank") or "none: the prompts are learned"
+            raise ValueError(f"--resume: {state_path} was made with another --prompt-bank ({made}); use the same")
         restore(tensors, denoiser, ema, optimizer, generator)
     network = denoiser
     if world > 1:
@@ -166,9 +181,12 @@ def run(
         provenance = {
             "motions": Path(motions_path).name, "sources": sorted(set(motions.sources)), "steps": head["step"],
             "minutes": round(head["seconds"] / 60, 1), "processes": world, "train": to_dict(train),
+            "prompt_bank": head.get("prompt_bank"),
             "dev_mpjpe_mm": round(dev_error_mm(denoiser, ema.values, dev) if error is None else error, 2),
         }  # fmt: skip
         checkpoint.save(weights, denoiser, actions=ACTIONS, provenance=provenance)
+    if own_group:
+        distributed.destroy_process_group()
     return weights
 
 
@@ -185,6 +203,14 @@ def _agreed(seconds, world, device):
     return float(clock)
 
 
+def _switch(text):
+    """An option that is on or off; anything else is refused."""
+    words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+    if text.lower() not in words:
+        raise argparse.ArgumentTypeError(f"expected one of {', '.join(words)}, got {text!r}")
+    return words[text.lower()]
+
+
 def main(argv=None):
     """Command line: every field of `TrainConfig` and `ModelConfig` is an option."""
     parser = argparse.ArgumentParser(prog="python -m dp3d_core.train", description=__doc__.split("\n")[0])
@@ -193,13 +219,14 @@ def main(argv=None):
     parser.add_argument("--out", required=True, help="folder for checkpoints and logs")
     parser.add_argument("--minutes", type=float, help="train for this long; the schedule follows")
     parser.add_argument("--resume", action="store_true", help="go on from the state in --out")
+    parser.add_argument("--prompt-bank", metavar="FILE", help="bank of dp3d_core.prompts to bake in (default: learned)")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=1, help="intra-op threads")
     parser.add_argument("--dev-sequences", type=int, default=256, help="development sequences behind each dev figure")
     chosen = {}
     for config in (TrainConfig, ModelConfig):
         for item in fields(config):
-            kind = (lambda text: text.lower() in ("1", "true", "yes")) if item.type is bool else item.type
+            kind = _switch if item.type is bool else item.type
             parser.add_argument(f"--{item.name.replace('_', '-')}", type=kind, default=None, help=item.metadata["help"])
         chosen[config] = [item.name for item in fields(config)]
     arguments = vars(parser.parse_args(argv))
@@ -211,7 +238,7 @@ def main(argv=None):
         weights = run(
             model=model, train=train, motions_path=arguments["motions"], out=arguments["out"],
             minutes=arguments["minutes"], resume=arguments["resume"], device=arguments["device"],
-            dev_sequences=arguments["dev_sequences"],
+            dev_sequences=arguments["dev_sequences"], prompt_bank=arguments["prompt_bank"],
         )  # fmt: skip
     except (ValueError, OSError) as error:
         raise SystemExit(f"train: {error}") from None

@@ -11,6 +11,7 @@ from dp3d_core.data.actions import ACTIONS
 from dp3d_core.data.motions import Motions
 from dp3d_core.lift import Lifter
 from dp3d_core.model import Denoiser
+from dp3d_core.prompts import NAMES, TextBank
 from dp3d_core.skeleton import PARENTS
 
 CAMERA = Camera(fx=900.0, fy=900.0, cx=480.0, cy=270.0, width=960, height=540)
@@ -122,3 +123,10 @@ def walking_motions(lengths=(90, 60, 40), actions=("walk", "run", "wave"), split
         names=tuple(f"clip/{clip}" for clip in range(count)), actions=tuple(actions), styles=("",) * count,
         subjects=("1",) * count, splits=tuple(splits), sources=("figure",) * count, licences=("CC0",) * count,
     )  # fmt: skip
+
+
+def some_bank(width=24, seed=0, names=NAMES):
+    """A `TextBank` of random directions, with one text a name."""
+    vectors = torch.randn(len(names), width, generator=torch.Generator().manual_seed(seed))
+    vectors = torch.nn.functional.normalize(vectors, dim=-1)
+    return TextBank(vectors=vectors, names=names, texts=tuple(f"About {n}." for n in names), model="m", pretrained="p")

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 import torch
-from helpers import random_denoiser, random_seen, tiny_config
+from helpers import random_denoiser, random_seen, some_bank, tiny_config
 from safetensors.torch import save_file
 
 from dp3d_core import checkpoint
@@ -29,18 +29,6 @@ from dp3d_core.prompts import (
     projection,
     save_bank,
 )
-
-TINY = {
-    "embed_dim": 24,
-    "vision_cfg": {"image_size": 32, "layers": 1, "width": 16, "patch_size": 16, "head_width": 8},
-    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 2},
-}
-
-
-def some_bank(width=24, seed=0, names=NAMES):
-    vectors = torch.randn(len(names), width, generator=torch.Generator().manual_seed(seed))
-    vectors = torch.nn.functional.normalize(vectors, dim=-1)
-    return TextBank(vectors=vectors, names=names, texts=tuple(f"About {n}." for n in names), model="m", pretrained="p")
 
 
 def fresh_denoiser(seed=0, **changes):
@@ -190,33 +178,6 @@ def test_without_open_clip_one_message_names_the_extra(tmp_path, monkeypatch):
     with pytest.raises(SystemExit, match=r"^prompts: .*pip install 'dp3d_ros\[prompts\]'.*prompts are then learned"):
         main(["--out", str(tmp_path / "bank.safetensors")])
     assert not list(tmp_path.iterdir())
-
-
-@pytest.fixture(scope="module")
-def open_clip():
-    """open_clip, also beside a CPU-only torch, whose missing torchvision operators are declared (never called)."""
-    try:
-        import open_clip
-    except RuntimeError:  # operator torchvision::nms does not exist
-        library = torch.library.Library("torchvision", "DEF")
-        for name in ("nms", "qnms"):
-            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        import open_clip
-    except ImportError:
-        pytest.skip("open_clip is not installed: pip install 'dp3d_ros[prompts]'")
-    return open_clip
-
-
-@pytest.fixture(scope="module")
-def tower(open_clip, tmp_path_factory):
-    """A tiny text tower's architecture, known to open_clip as "tiny", and a file of its random weights."""
-    folder = tmp_path_factory.mktemp("tower")
-    (folder / "tiny.json").write_text(json.dumps(TINY))
-    open_clip.add_model_config(folder / "tiny.json")
-    torch.manual_seed(3)
-    weights = {name: value.contiguous() for name, value in open_clip.create_model("tiny").state_dict().items()}
-    save_file(weights, folder / "tiny.safetensors")
-    return folder / "tiny.safetensors"
 
 
 def test_tower_encodes_every_sentence_and_is_deterministic(tower):

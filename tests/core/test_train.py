@@ -178,13 +178,15 @@ def free_port():
 
 def test_two_processes_hold_one_network(tmp_path, motions):
     """As torchrun starts them; by minutes, so that each process' own clock would tear them apart."""
+    script = "import sys; from dp3d_core import train; from torch import distributed; train.main(sys.argv[1:]); " \
+             "assert not distributed.is_initialized()"  # fmt: skip
     common = {**os.environ, "OMP_NUM_THREADS": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1",
               "MASTER_PORT": str(free_port())}  # fmt: skip
     options = ("--steps=100000", "--minutes=0.03")
     processes = [
         subprocess.Popen(
-            [sys.executable, *command(tmp_path / "out", motions, *options)], stderr=subprocess.PIPE, text=True,
-            env=common | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            [sys.executable, "-c", script, *command(tmp_path / "out", motions, *options)[2:]],
+            stderr=subprocess.PIPE, text=True, env=common | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
         )
         for rank in range(2)
     ]  # fmt: skip
@@ -215,6 +217,13 @@ def test_command_line_errors_are_one_line(tmp_path, motions, more, message):
     with pytest.raises(SystemExit) as caught:
         train.main(command(tmp_path / "out", motions, *more)[2:])
     assert str(caught.value).startswith("train: ") and message in str(caught.value)
+
+
+@pytest.mark.parametrize("word", ["nonsense", "", "2"])
+def test_a_switch_that_is_neither_on_nor_off_is_refused(tmp_path, motions, word, capsys):
+    with pytest.raises(SystemExit):
+        train.main(command(tmp_path / "out", motions, f"--affinity={word}")[2:])
+    assert f"--affinity: expected one of true, yes, 1, false, no, 0, got {word!r}" in capsys.readouterr().err
 
 
 def test_command_line_makes_the_configs(tmp_path, motions, monkeypatch, capsys):
