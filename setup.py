@@ -51,6 +51,8 @@ setup(
         "demo": [*ROS_WHEELS, OPENCV, "tqdm>=4.60"],
         "train": ["matplotlib>=3.8", "tensorboard>=2.14", "tqdm>=4.60"],
         "tensorrt": ["torch-tensorrt>=2.4"],
+        # converts and builds engines also over the CPU build of torch, so tests of that need no GPU; pins as in .ci
+        "tensorrt-rtx": ["torch-tensorrt-rtx==2.13.0"],
         "cpu": ["openvino>=2024.4"],
         "viewer": ["rerun-sdk>=0.20"],
         # mediapipe 0.10.21 carries its pose model in the wheel and needs numpy 1: give it an environment of its own

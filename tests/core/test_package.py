@@ -91,6 +91,11 @@ def test_pins_of_the_environment_and_of_the_ros_extra_agree():
     assert set(wheels) <= pins
 
 
+def test_the_tensorrt_environment_installs_what_the_extra_asks_for():
+    (wanted,) = re.findall(r'"tensorrt-rtx": \["(.+)"\]', (ROOT / "setup.py").read_text())
+    assert wanted in (ROOT / ".ci" / "tensorrt.txt").read_text().split("\n")
+
+
 def test_wheel_holds_every_file_of_the_package(wheel):
     packaged = [name for name in tracked() if name.startswith(("dp3d_core/", "dp3d_ros/"))]
     packaged = [name for name in packaged if not name.startswith("dp3d_ros/resource/")]
