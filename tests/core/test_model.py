@@ -321,20 +321,3 @@ def test_small_is_small():
     with torch.device("meta"):
         sizes = {name: sum(p.numel() for p in Denoiser(c, len(ACTIONS)).parameters()) for name, c in PRESETS.items()}
     assert sizes["small"] <= 3.5e6 and sizes["base"] <= 12.5e6 and 40e6 < sizes["paper"] < 70e6
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("preset", ["base", "paper"])
-def test_large_presets_build_train_a_step_and_export(preset):
-    torch.manual_seed(0)
-    denoiser = Denoiser(PRESETS[preset], len(ACTIONS)).train()
-    optimizer = torch.optim.SGD(denoiser.parameters(), lr=1e-3)
-    arguments = question(batch=1, rows=4)
-    out = denoiser(*arguments)
-    loss = out.clean.square().mean() + out.neighbours.square().mean()
-    loss.backward()
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
-    assert torch.isfinite(denoiser(*arguments).clean).all()
-    used = used_parameters(denoiser, rows=1)
-    assert not any("hallucinate" in name for name in used)

@@ -235,10 +235,3 @@ def test_command_line_makes_the_configs(tmp_path, motions, monkeypatch, capsys):
     assert asked["minutes"] == 2.5 and capsys.readouterr().out == "weights: there\n"
     train.main(["--preset=base", f"--motions={motions}", f"--out={tmp_path}"])
     assert asked["model"] == PRESETS["base"]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("preset", ["base", "paper"])
-def test_large_presets_train_a_step(tmp_path, motions, preset):
-    run(tmp_path / "out", motions, model=PRESETS[preset], steps=1, batch=1, sequence_frames=6)
-    assert checkpoint.load(tmp_path / "out" / "weights.safetensors").denoiser.config == PRESETS[preset]

@@ -1,0 +1,45 @@
+"""The presets that no test can afford to train: they build, train a step, evaluate, stream and export all the same."""
+# B batch (people), N rows
+
+import json
+
+import pytest
+import torch
+from helpers import random_denoiser, walking_motions
+
+from dp3d_core import checkpoint, evaluate, train
+from dp3d_core.backends.graphs import RollingStep, WindowPass, rolling_example, window_example
+from dp3d_core.config import PRESETS
+from dp3d_core.data.motions import save_motions
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.parametrize("preset", ["base", "paper"])]
+
+
+def test_it_trains_a_step_and_is_evaluated(preset, tmp_path):
+    motions, out, report = (tmp_path / name for name in ("motions.npz", "out", "report.json"))
+    save_motions(motions, walking_motions(lengths=(60, 50, 20)))
+    train.main([
+        f"--preset={preset}", f"--motions={motions}", f"--out={out}", "--steps=1", "--batch=1", "--sequence-frames=6",
+        "--dev-sequences=1", "--device=cpu",
+    ])  # fmt: skip
+    weights = out / "weights.safetensors"
+    assert checkpoint.load(weights).denoiser.config == PRESETS[preset]
+    for mode, frames in (("offline", 20), ("stream", 20)):
+        evaluate.main([f"--weights={weights}", f"--motions={motions}", f"--mode={mode}", f"--json={report}"])
+        row = json.loads(report.read_text())["overall"]
+        assert row["frames"] == frames and 0 < row["mpjpe_mm"] < 2000  # one step of training: that it answers, no more
+
+
+@torch.no_grad()
+def test_the_exported_step_and_window_equal_eager_and_hallucinate_nothing(preset):
+    """Every weight random, so that no part is the identity; 2 people, with and without lookahead."""
+    denoiser = random_denoiser(PRESETS[preset], spread=0.02)
+    graphs = [(RollingStep(denoiser), rolling_example(denoiser, 2, rows)) for rows in (1, 5)]
+    for graph, arguments in [*graphs, (WindowPass(denoiser), window_example(denoiser, 1))]:
+        program = torch.export.export(graph, arguments)
+        for exported, eager in zip(program.module()(*arguments), graph(*arguments), strict=True):
+            torch.testing.assert_close(exported, eager, atol=1e-4, rtol=1e-4)
+        names = program.graph_signature.inputs_to_parameters
+        used = {names[node.name] for node in program.graph.nodes if node.name in names and node.users}
+        unused = {name for name, _ in graph.named_parameters()} - used
+        assert unused == {name for name, _ in graph.named_parameters() if "hallucinate" in name} != set()
