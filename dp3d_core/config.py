@@ -6,6 +6,9 @@ change while running).
 
 from dataclasses import MISSING, asdict, dataclass, field, fields
 
+LOOKAHEADS = (0, 2, 4)
+"""Frames that a stream may wait."""
+
 
 def option(default, help, *, unit=None, low=None, high=None, choices=None, live=False):
     """A dataclass field that documents and limits itself; the limits are checked by `validate`."""
@@ -106,7 +109,7 @@ class StreamConfig:
     """Options of a live stream; the ROS node's parameters are made from these."""
 
     joint_set: str = option("coco17", "joint set of the incoming keypoints")
-    lookahead: int = option(0, "frames of lag traded for quality", unit="frames", choices=(0, 2, 4))
+    lookahead: int = option(0, "frames of lag traded for quality", unit="frames", choices=LOOKAHEADS)
     max_people: int = option(16, "people lifted at once; further ones are dropped and counted", low=1, high=64)
     min_confidence: float = option(
         0.05, "keypoints below this confidence count as missing", low=0.0, high=1.0, live=True

@@ -11,13 +11,13 @@ from pathlib import Path
 import torch
 
 from dp3d_core import benchmarks, checkpoint, methods
+from dp3d_core.config import LOOKAHEADS
 from dp3d_core.data.motions import load_motions
 from dp3d_core.lift import Lifter
 from dp3d_core.report import format_report, format_table, strict
 from dp3d_core.scoring import fitted_temperature, score
 
 MODES = ("stream", "offline", "table")
-TABLE_LOOKAHEADS = (0, 2, 4)
 
 
 def evaluate(*, lifter, benchmark, mode="stream", lookahead=0, steps=1, samples=1, aggregate="mean", causal=False,
@@ -37,7 +37,13 @@ def evaluate(*, lifter, benchmark, mode="stream", lookahead=0, steps=1, samples=
             method = partial(methods.offline, lifter, **options)
         name = ("offline_causal" if causal else mode) + ("_oracle_label" if oracle_label else "")
     if oracle_label:
-        notes.append("the true action was given (oracle label): an upper bound, no result")
+        told = sum(methods.true_action(lifter, sequence) is not None for sequence in benchmark.sequences)
+        if not told:
+            raise ValueError(f"oracle_label: expected actions among {', '.join(lifter.actions)}, got none in this data")
+        notes.append(
+            f"the true action was given to {told} of {len(benchmark.sequences)} sequences (oracle label): an upper "
+            "bound, no result"
+        )
     if lifter.provenance.get("temperature_from", "").startswith(temperature_source(benchmark)):
         notes.append("sigma's temperature was fitted on this very split: coverage_90 and ece are in-sample (oracle)")
     result = score(method, benchmark.sequences, **protocol)
@@ -63,7 +69,7 @@ def table(*, lifter, by_detector, baselines=None, seed=0, **offline):
     for detector, benchmark in by_detector.items():
         options = {"lifter": lifter, "benchmark": benchmark, "seed": seed}
         rows[f"{detector}: offline"] = evaluate(mode="offline", baselines=baselines, **options, **offline)
-        for lookahead in TABLE_LOOKAHEADS:
+        for lookahead in lifter.lookaheads:
             rows[f"{detector}: stream, lookahead {lookahead}"] = evaluate(mode="stream", lookahead=lookahead, **options)
     return rows
 
@@ -121,7 +127,7 @@ def _parser():
     add("--calibration", metavar="FILE", nargs=2, help="MPI-INF-3DHP: ts1-4cameras.calib ts5-6cameras.calib")
     add("--annotation", default="univ", choices=("univ", "annot3"), help="MPI-INF-3DHP: which truth the file holds")
     add("--mode", default="stream", choices=MODES)
-    add("--lookahead", type=int, default=0, choices=TABLE_LOOKAHEADS, help="frames of lag (stream)")
+    add("--lookahead", type=int, default=0, choices=LOOKAHEADS, help="frames of lag (stream)")
     add("--detector", default="noisy", choices=sorted(benchmarks.DETECTORS), help="mocap: 2D as a detector's, or exact")
     add("--rate-hz", type=float, default=30.0, help="mocap: frame rate")
     add("--coco", action="store_true", help="mocap: only what a COCO detector sees, no spine, no head top")
@@ -193,7 +199,7 @@ def _fit(lifter, benchmark, path):
 
     One number serves every lookahead, so it is fitted to the streams of all of them together.
     """
-    streams = [partial(methods.stream, lookahead=lookahead) for lookahead in TABLE_LOOKAHEADS]
+    streams = [partial(methods.stream, lookahead=lookahead) for lookahead in lifter.lookaheads]
     temperature = fitted_temperature(lifter, benchmark.sequences, *streams)
     source = f"{temperature_source(benchmark)}, {benchmark.detector}"
     checkpoint.save(

@@ -6,7 +6,7 @@ import torch
 
 from dp3d_core import checkpoint
 from dp3d_core.backends import make_backend
-from dp3d_core.config import StreamConfig, from_dict
+from dp3d_core.config import LOOKAHEADS, StreamConfig, from_dict
 from dp3d_core.diffusion import band_mask, causal_mask
 from dp3d_core.observation import follow_all, observe
 from dp3d_core.root import HEIGHT_SIGMA, KNOWN_HEIGHT_SIGMA, Proportions, smooth, solve
@@ -55,11 +55,27 @@ class Lifter:
         """The network's `ModelConfig`."""
         return self.denoiser.config
 
+    @property
+    def refines(self):
+        """Whether the network was trained to take its own estimates back in; a plain regressor answers once."""
+        return self.provenance.get("train", {}).get("objective") != "regression"
+
+    @property
+    def lookaheads(self):
+        """The lookaheads that `stream` takes: refining is what a stream's lookahead is made of."""
+        return LOOKAHEADS if self.refines else (0,)
+
     def stream(self, *, camera, **options):
         """A live `Stream`; options are the fields of `StreamConfig`, unknown ones raise ValueError."""
+        config = from_dict(StreamConfig, options)
+        if config.lookahead not in self.lookaheads:
+            raise ValueError(
+                f"lookahead: expected 0, got {config.lookahead}; these weights are a plain regressor, which refines "
+                "nothing (dp3d_core.methods.windowed looks ahead without refining)"
+            )
         return Stream(
             backend=self._backend, model=self.config, groups=self.denoiser.groups, actions=self.actions,
-            temperature=self.temperature, camera=camera, config=from_dict(StreamConfig, options),
+            temperature=self.temperature, camera=camera, config=config,
         )  # fmt: skip
 
     def warm_up(self, people=1, lookahead=0):
@@ -118,6 +134,11 @@ class Lifter:
         """Poses (H, T, 17, 3), sigma (T, 17), a function from a pose to joints_cam_m and root sigma, and actions."""
         if samples < 1:
             raise ValueError(f"samples: expected at least 1, got {samples}")
+        if (steps > 1 or samples > 1) and not self.refines:
+            raise ValueError(
+                f"steps, samples: expected 1 and 1, got {steps} and {samples}; these weights are a plain regressor, "
+                "which knows no noise"
+            )
         if action_probability is not None and np.shape(action_probability) != (len(self.actions),):
             raise ValueError(
                 f"action_probability: expected ({len(self.actions)},), one of each action, got "

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from dp3d_core.data import noise
-from dp3d_core.data.actions import ACTIONS
+from dp3d_core.data.actions import ACTIONS, NO_LABEL, label
 from dp3d_core.data.windows import MotionBank, sample_batch
 from dp3d_core.observation import follow_all, observe
 from dp3d_core.root import solve
@@ -48,7 +48,7 @@ def stream(lifter, sequence, *, lookahead=0, **options):
 
 def offline(lifter, sequence, **options):
     """Whole sequence, both ways in time (or as `Lifter.lift` is told)."""
-    lifted = lifter.lift(**_asked(sequence, options))
+    lifted = lifter.lift(**_asked(lifter, sequence, options))
     return lifted.joints_cam_m, lifted.sigma_m, np.ones(len(sequence.stamps_s), bool)
 
 
@@ -60,7 +60,7 @@ def sampled(lifter, sequence, *, aggregate="mean", **options):
     """
     if aggregate not in AGGREGATES:
         raise ValueError(f"aggregate: expected one of {list(AGGREGATES)}, got {aggregate!r}")
-    hypotheses, sigma = lifter.sample(**_asked(sequence, options))
+    hypotheses, sigma = lifter.sample(**_asked(lifter, sequence, options))
     if aggregate == "mean":
         joints = aggregate_mean(hypotheses)
     else:
@@ -73,13 +73,22 @@ def sampled(lifter, sequence, *, aggregate="mean", **options):
     return joints, sigma, np.ones(len(sequence.stamps_s), bool), hypotheses
 
 
-def _asked(sequence, options):
+def true_action(lifter, sequence):
+    """Index of a sequence's action in the network's vocabulary, None where it has none there (an oracle's knowledge).
+
+    A benchmark's own names ("Walking", "Phoning") are read by the rules that label free text.
+    """
+    name = sequence.action
+    if name not in lifter.actions and (index := label(name)) != NO_LABEL:
+        name = ACTIONS[index]
+    return lifter.actions.index(name) if name in lifter.actions else None
+
+
+def _asked(lifter, sequence, options):
     """Arguments of `Lifter.lift` for this sequence; `oracle_label` becomes the true action's probability."""
     options = dict(options)
-    if options.pop("oracle_label", False) and sequence.action in ACTIONS:
-        label = np.zeros(len(ACTIONS), np.float32)
-        label[ACTIONS.index(sequence.action)] = 1
-        options["action_probability"] = label
+    if options.pop("oracle_label", False) and (index := true_action(lifter, sequence)) is not None:
+        options["action_probability"] = np.eye(len(lifter.actions), dtype=np.float32)[index]
     return {
         "keypoints_px": sequence.keypoints_px, "confidence": sequence.confidence, "stamps_s": sequence.stamps_s,
         "camera": sequence.camera, "joint_set": "h36m17", **options,

@@ -17,7 +17,7 @@ from dp3d_core import filters, methods
 from dp3d_core.data.motions import load_motions
 from dp3d_core.data.noise import DetectorNoise
 from dp3d_core.data.synthetic import synthetic_sequences
-from dp3d_core.evaluate import TABLE_LOOKAHEADS, strict
+from dp3d_core.evaluate import strict
 from dp3d_core.lift import Lifter
 from dp3d_core.metrics import Summary, algorithmic_lag_frames
 
@@ -63,7 +63,7 @@ def rows(lifter, sequences):
         return out, sigma, known
 
     table = {"per frame": measure(lambda sequence: raw[id(sequence)], sequences) | {"waits_frames": 0}}
-    for lookahead in TABLE_LOOKAHEADS:
+    for lookahead in lifter.lookaheads:
         name = f"stream, lookahead {lookahead}"
         table[name] = measure(partial(methods.stream, lifter, lookahead=lookahead), sequences)
         table[name]["waits_frames"] = lookahead

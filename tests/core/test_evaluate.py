@@ -206,11 +206,30 @@ def test_whatever_saw_the_truth_prints_oracle(folder, capsys):
     plain, _ = run(folder, capsys, *motions, "--split", "train")
     assert "oracle" not in plain
     told, found = run(folder, capsys, *motions, "--oracle-label", "--split", "train")
+    assert "given to 2 of 2 sequences (oracle label)" in told
     assert "offline_oracle_label: all" in told and found["mode"] == "offline_oracle_label"
     exact, _ = run(folder, capsys, *motions, "--detector", "exact", "--split", "train")
     assert "oracle 2D" in exact
     fitted, _ = run(folder, capsys, *motions)
     assert "fitted on this very split" in fitted and "(oracle)" in fitted
+
+
+def test_an_oracle_label_that_no_sequence_has_is_refused(folder, capsys):
+    told, _ = run(folder, capsys, *h36m_options(folder), "--mode", "offline", "--oracle-label")
+    assert "given to 24 of 24 sequences (oracle label)" in told  # Walking, Walking 1 and Sitting, read by the rules
+    with pytest.raises(SystemExit, match=r"oracle_label: expected actions among stand, walk.*got none in this data"):
+        run(folder, capsys, *mpi_options(folder), "--mode", "offline", "--oracle-label")
+
+
+def test_a_regressors_table_has_no_lookahead(folder, capsys, tmp_path):
+    loaded = checkpoint.load(folder / "weights.safetensors")
+    weights = tmp_path / "regressor.safetensors"
+    checkpoint.save(weights, loaded.denoiser, actions=loaded.actions, provenance={"train": {"objective": "regression"}})
+    motions = ("--motions", folder / "motions.npz", "--weights", weights)
+    _, found = run(folder, capsys, *motions, "--mode", "table")
+    assert [name.split(": ")[1] for name in found] == ["offline", "stream, lookahead 0"] * 2
+    with pytest.raises(SystemExit, match="lookahead: expected 0, got 2; these weights are a plain regressor"):
+        run(folder, capsys, *motions, "--lookahead", "2")
 
 
 def test_fitted_temperature_covers_ninety_percent_and_says_where_it_came_from(folder, capsys, tmp_path):

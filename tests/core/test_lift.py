@@ -224,6 +224,19 @@ def test_impossible_options_are_clear_errors(options):
         lift(random_lifter(), *seen(walk(STAMPS_S)), **options)
 
 
+def test_a_plain_regressor_refuses_what_it_never_learned():
+    lifter = random_lifter()
+    lifter.provenance = {"train": {"objective": "regression"}}
+    assert lifter.lookaheads == (0,) and random_lifter().lookaheads == (0, 2, 4)
+    lifter.stream(camera=CAMERA, lookahead=0)
+    lift(lifter, *seen(walk(STAMPS_S)))
+    with pytest.raises(ValueError, match="lookahead: expected 0, got 2; these weights are a plain regressor"):
+        lifter.stream(camera=CAMERA, lookahead=2)
+    for options in ({"steps": 2}, {"samples": 3}):
+        with pytest.raises(ValueError, match=r"steps, samples: expected 1 and 1, got .*plain regressor"):
+            lift(lifter, *seen(walk(STAMPS_S)), **options)
+
+
 def test_warm_up_leaves_no_trace():
     lifter = random_lifter()
     before = lift(lifter, *seen(walk(STAMPS_S))).joints_cam_m

@@ -89,6 +89,16 @@ def test_an_oracle_label_changes_the_answer_and_no_label_does_not(lifter, sequen
     np.testing.assert_allclose(methods.sampled(lifter, sequence, samples=1, oracle_label=True)[0], told, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("action", "known"),
+    [("walk", "walk"), ("Walking", "walk"), ("Phoning", "everyday"), ("acrobatics", "acrobatics"), ("Posing", None),
+     ("", None)],
+)  # fmt: skip
+def test_the_true_action_is_found_by_name_or_by_the_rules_of_the_vocabulary(lifter, sequence, action, known):
+    index = methods.true_action(lifter, replace(sequence, action=action))
+    assert (None if index is None else lifter.actions[index]) == known
+
+
 def test_per_frame_has_no_memory_of_its_own(lifter, sequence):
     forward, _, known = methods.per_frame(lifter, sequence)
     assert known.all() and np.isfinite(forward).all()
