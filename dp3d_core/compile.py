@@ -15,7 +15,14 @@ def build(weights, out, *, backend="auto", device="cpu", people=16, lookaheads=(
     from dp3d_core import checkpoint
     from dp3d_core.backends import make_backend
 
-    denoiser = checkpoint.load(weights).denoiser.to(device)
+    denoiser = checkpoint.load(weights).denoiser
+    try:
+        denoiser.to(device)
+    except (AssertionError, RuntimeError) as error:
+        why = str(error).strip().split("\n")[0]
+        raise RuntimeError(
+            f"device {device}: {why}; engines for a GPU are built on the machine that runs them"
+        ) from None
     made = make_backend(backend, denoiser, threads=threads, precision=precision, cache_dir=out)
     jobs = [("rolling", lookahead + 1) for lookahead in lookaheads]
     if window:
@@ -23,8 +30,9 @@ def build(weights, out, *, backend="auto", device="cpu", people=16, lookaheads=(
 
     def progress(text):
         if bar is not None:
+            # the engine before this one is done
+            bar.update(bool(bar.desc))
             bar.set_description(text)
-            bar.update(1)
 
     wanted = made.name
     if wanted == "eager":
@@ -32,6 +40,8 @@ def build(weights, out, *, backend="auto", device="cpu", people=16, lookaheads=(
     for kind, rows in jobs:
         if not made.prepare(people, rows, kind, progress) or made.name != wanted:
             raise RuntimeError(made.note)
+    if bar is not None:
+        bar.update(1)
     if made.counters["cache_not_written"]:
         raise RuntimeError(f"cannot write to {out}; is there room, and may you write there?")
     return made
@@ -67,7 +77,7 @@ def main(argv=None):
             device=given.device or ("cuda" if given.backend == "tensorrt" else "cpu"), people=given.people,
             lookaheads=given.lookaheads, precision=given.precision, threads=given.threads, window=given.window, bar=bar,
         )  # fmt: skip
-    except (ValueError, RuntimeError, AssertionError) as error:
+    except (ValueError, RuntimeError) as error:
         raise SystemExit(f"compile: {error}") from None
     finally:
         if bar is not None:

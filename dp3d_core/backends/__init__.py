@@ -12,6 +12,7 @@ import torch
 
 from dp3d_core.backends.compiled import CompiledEngines
 from dp3d_core.backends.cpu import CpuEngines
+from dp3d_core.backends.parity import LIMIT_MM
 from dp3d_core.backends.served import Served
 from dp3d_core.backends.tensorrt import TensorRTEngines
 
@@ -29,14 +30,17 @@ def available(denoiser=None):
 
 
 def make_backend(name, denoiser, *, threads=1, precision="float32", cache_dir=None):
-    """The backend called `name`; ValueError lists the known ones.
+    """The backend called `name`; ValueError lists the known ones, and the precisions.
 
     `auto` takes the fastest that this machine has: TensorRT, then torch.compile, where the weights are on a GPU, else
     the CPU engine. What cannot run is served by the next, and said: `note`, `counters`, and the log. threads: intra-op
-    threads of the CPU engine; more than one gains little and stalls beside busy processes. precision: of the engines.
+    threads of the CPU engine; more than one gains little and stalls beside busy processes. precision: of the engines;
+    a backend that steps in for another and does not know it runs in float32.
     """
     if name not in BACKENDS:
         raise ValueError(f"backend: expected one of {list(BACKENDS)}, got {name!r}")
+    if precision not in LIMIT_MM:
+        raise ValueError(f"precision: expected one of {list(LIMIT_MM)}, got {precision!r}")
     device = next(denoiser.parameters()).device.type
     if name == "auto":
         chosen = ("tensorrt", "compile") if device == "cuda" else ("cpu",)

@@ -117,15 +117,11 @@ class Served:
         shape = Shape(kind, fits, rows)
         if shape not in self._absent:
             self._absent.add(shape)
-            try:
-                engine = self._load(shape)
-            except ParityError as error:
-                self._refuse("parity_refused", error)
+            engine = self._load(shape)
             if engine is not None:
                 self._engines[shape] = engine
                 return engine, fits
-            if self._builder is not None:
-                self._say(f"no {self._builder.name} engine for {fits} people at {rows} rows: warm up to build it")
+            self._say(f"no {self._builder.name} engine for {fits} people at {rows} rows: warm up to build it")
         larger = [s for s in self._engines if s.kind == kind and s.rows == rows and s.people > fits]
         if larger:
             shape = min(larger, key=lambda s: s.people)
@@ -145,16 +141,16 @@ class Served:
         return (self._weights, config, shape, self._precision, self._threads, self._builder.facts(), code_digest())
 
     def _load(self, shape):
-        """The engine from the disk cache, checked; None if it is not there or does not load."""
+        """The engine from the disk cache, checked; None if it is not there, does not load or is not right."""
         blob = self._cache.load(self._facts(shape)) if self._builder.storable else None
         if blob is None:
             return None
         try:
             engine = self._builder.load(blob)
+            self._check(engine, shape)
         except Exception as error:  # whatever the runtime says of a blob, a fresh build follows
-            self._cache.reject(self._facts(shape), f"does not load ({error})")
+            self._cache.reject(self._facts(shape), f"does not serve ({error})")
             return None
-        self._check(engine, shape)
         return engine
 
     def _build(self, shape):
@@ -183,10 +179,21 @@ class Served:
             kind = self._remaining.pop(0)
             missing = kind.missing(self._denoiser)
             if missing is None:
-                self._builder = kind(self._denoiser, threads=self._threads, precision=self._precision)
+                self._builder = self._made(kind)
             else:
                 self.counters["backend_missing"] += 1
                 self._say(f"{kind.name} cannot run here: {missing}", warn=True)
+
+    def _made(self, kind):
+        try:
+            return kind(self._denoiser, threads=self._threads, precision=self._precision)
+        except ValueError as error:
+            # who asked for one backend is told; one that only steps in does what it can
+            if not self.counters:
+                raise
+            self._say(f"{kind.name} steps in with float32 ({error})", warn=True)
+            self._precision = "float32"
+            return kind(self._denoiser, threads=self._threads, precision="float32")
 
     def _refuse(self, cause, error, final=False):
         """Give up the builder; with `final`, at once to eager: a running stream cannot wait for another build."""

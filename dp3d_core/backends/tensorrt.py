@@ -86,9 +86,9 @@ class TensorRTEngines:
         if find_spec("torch_tensorrt") is None:
             return "torch_tensorrt is not installed; pip install torch-tensorrt"
         if torch.version.cuda is None:
-            return "this PyTorch was built without CUDA"
+            return "this PyTorch was built without CUDA; install one that was, from PyTorch's index for your CUDA"
         if not torch.cuda.is_available():
-            return "no CUDA device is visible"
+            return f"no GPU is visible, or its driver is older than PyTorch's CUDA {torch.version.cuda}; see nvidia-smi"
         device = next(denoiser.parameters()).device.type
         return None if device == "cuda" else f"the weights are on {device}; Lifter.load(..., device='cuda')"
 

@@ -1,0 +1,246 @@
+"""Whatever breaks in a backend is named, counted and served by the next one; the stream goes on."""
+
+import logging
+import re
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from engines import arrays, echo, network
+
+from dp3d_core import compile as compile_ahead
+from dp3d_core.backends import available, cache, compiled, cpu, make_backend, tensorrt
+from dp3d_core.backends.cache import EngineCache
+from dp3d_core.backends.graphs import RollingStep
+from dp3d_core.backends.served import Served, Shape
+from dp3d_core.backends.tensorrt import Engine, TensorRTEngines
+
+
+@pytest.fixture(scope="module")
+def denoiser():
+    return network()
+
+
+def test_a_missing_extra_is_said_and_the_next_serves(denoiser, tmp_path, caplog):
+    with caplog.at_level(logging.WARNING):
+        backend = Served(denoiser, [echo(name="first", reason="pip install first"), echo(name="second")],
+                         cache_dir=tmp_path)  # fmt: skip
+    assert backend.name == "second" and backend.counters["backend_missing"] == 1
+    assert "pip install first" in caplog.text and "pip install first" in backend.note
+
+
+@pytest.mark.parametrize(
+    ("name", "prepare", "says"),
+    [
+        ("cpu", lambda patch: patch.setattr(cpu, "find_spec", lambda _: None), "pip install openvino"),
+        ("compile", lambda patch: patch.setattr(compiled.shutil, "which", lambda _: None), r"install g\+\+"),
+        ("tensorrt", lambda patch: patch.setattr(tensorrt, "find_spec", lambda _: None), "pip install torch-tensorrt"),
+        ("tensorrt", lambda patch: installed_tensorrt(patch, None, False), "without CUDA"),
+        ("tensorrt", lambda patch: installed_tensorrt(patch, "13.0", False), "older than PyTorch's CUDA 13.0"),
+        ("tensorrt", lambda patch: installed_tensorrt(patch, "13.0", True), "device='cuda'"),
+    ],
+)  # fmt: skip
+def test_what_is_missing_is_named_counted_and_eager_serves(
+    denoiser, tmp_path, monkeypatch, caplog, name, prepare, says
+):
+    prepare(monkeypatch)
+    assert re.search(says, dict(available(denoiser)[1])[name])
+    with caplog.at_level(logging.WARNING):
+        backend = make_backend(name, denoiser, cache_dir=tmp_path)
+    backend.step(*arrays(denoiser))
+    assert backend.name == "eager" and backend.counters["backend_missing"] == 1
+    assert re.search(says, backend.note) and re.search(says, caplog.text)
+
+
+def installed_tensorrt(patch, cuda, visible):
+    """Torch-TensorRT is there, over a PyTorch of this CUDA, with a GPU visible or not."""
+    patch.setattr(tensorrt, "find_spec", lambda _: object())
+    patch.setattr(torch.version, "cuda", cuda)
+    patch.setattr(torch.cuda, "is_available", lambda: visible)
+
+
+class WithoutGpu(TensorRTEngines):
+    """The real builder where everything seems to be there."""
+
+    missing = staticmethod(lambda denoiser: None)
+    facts = staticmethod(lambda: "")
+
+
+def test_libraries_of_another_cuda_are_named_and_the_next_serves(denoiser, tmp_path, monkeypatch):
+    package = tmp_path / "torch_tensorrt"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise OSError('libcudart.so.12: cannot open shared object file')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "torch_tensorrt", raising=False)
+    backend = Served(denoiser, [WithoutGpu, echo(name="next")], cache_dir=tmp_path / "engines")
+    assert backend.prepare(1)
+    assert backend.name == "next" and backend.counters["build_failed"] == 1 and "libcudart.so.12" in backend.note
+
+
+def test_an_engine_that_tensorrt_refuses_is_built_anew(denoiser, tmp_path, monkeypatch):
+    class Runtime:
+        def __init__(self, _logger):
+            pass
+
+        def deserialize_cuda_engine(self, blob):
+            return None
+
+    fake = ModuleType("tensorrt")
+    fake.Runtime, fake.Logger = Runtime, type("Logger", (), {"ERROR": 0, "__init__": lambda self, level: None})
+    monkeypatch.setitem(sys.modules, "tensorrt", fake)
+    monkeypatch.setitem(sys.modules, "torch_tensorrt", ModuleType("torch_tensorrt"))
+    backend = Served(denoiser, [WithoutGpu], cache_dir=tmp_path)
+    backend._cache.store(backend._facts(Shape("rolling", 1, 1)), b"of another GPU")
+    with pytest.raises(ValueError, match="another GPU or version"):
+        Engine(b"of another GPU", "cpu")
+    own = lambda self, *_: (echo()(denoiser, threads=1, precision="float32").load(b"echo"), b"echo")  # noqa: E731
+    monkeypatch.setattr(WithoutGpu, "build", own)
+    assert backend.prepare(1)
+    assert backend.name == "tensorrt" and backend.counters == {"cache_corrupt": 1, "cache_hit": 1}
+
+
+def test_engines_of_another_gpu_cuda_or_version_are_not_found(denoiser, tmp_path, monkeypatch):
+    def starts(name="A", memory=24 << 30, cuda="13.0", found="tensorrt 11"):
+        gpu = SimpleNamespace(name=name, major=8, minor=9, total_memory=memory)
+        monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: gpu)
+        monkeypatch.setattr(torch.version, "cuda", cuda)
+        monkeypatch.setattr(cache, "versions", lambda *_: found)
+        builder = echo(facts=staticmethod(TensorRTEngines.facts))
+        assert Served(denoiser, [builder], cache_dir=tmp_path).prepare(1)
+        return "built" if builder.built else "found"
+
+    assert [starts(), starts()] == ["built", "found"]
+    others = [{"name": "B"}, {"memory": 16 << 30}, {"cuda": "12.8"}, {"found": "tensorrt 10"}]
+    assert [starts(**other) for other in others] == ["built"] * len(others)
+
+
+def test_a_wrong_engine_is_refused(denoiser, tmp_path):
+    backend = Served(denoiser, [echo(name="wrong", wrong=0.5), echo(name="right")], cache_dir=tmp_path)
+    assert backend.prepare(1)
+    assert backend.name == "right" and backend.counters["parity_refused"] == 1 and "mm" in backend.note
+    assert not Served(denoiser, [echo(wrong=float("nan"))], cache_dir=tmp_path / "other").prepare(1)
+
+
+def test_a_graph_that_does_not_build_goes_to_the_next(denoiser, tmp_path):
+    def build(self, *_):
+        raise TypeError("no converter for aten.sideways")
+
+    backend = Served(denoiser, [echo(build=build)], cache_dir=tmp_path)
+    assert not backend.prepare(1)
+    assert backend.name == "eager" and backend.counters["build_failed"] == 1 and "sideways" in backend.note
+
+
+def test_an_engine_that_breaks_while_running_costs_no_frame(denoiser, tmp_path, caplog):
+    backend = Served(denoiser, [echo(fail_after=5), echo(name="never")], cache_dir=tmp_path)
+    backend.prepare(2)
+    inputs = arrays(denoiser, 2)
+    expected = make_backend("eager", denoiser).step(*inputs)[0]
+    with caplog.at_level(logging.WARNING):
+        for _ in range(6):
+            np.testing.assert_allclose(backend.step(*inputs)[0], expected, atol=1e-6)
+    assert backend.name == "eager" and backend.counters["engine_failed"] == 1
+    assert "device lost" in backend.note and "device lost" in caplog.text
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-1], lambda data: b"", lambda data: data[::-1]])
+def test_a_damaged_cache_file_is_built_anew(denoiser, tmp_path, damage):
+    Served(denoiser, [echo()], cache_dir=tmp_path).prepare(1)
+    (path,) = tmp_path.glob("*.engine")
+    path.write_bytes(damage(path.read_bytes()))
+    builder = echo()
+    backend = Served(denoiser, [builder], cache_dir=tmp_path)
+    assert backend.prepare(1)
+    assert backend.counters["cache_corrupt"] == 1 and builder.built == 1
+    assert Served(denoiser, [echo()], cache_dir=tmp_path).prepare(1)
+
+
+def test_a_whole_file_that_does_not_load_is_built_anew(denoiser, tmp_path):
+    backend = Served(denoiser, [echo()], cache_dir=tmp_path)
+    backend._cache.store(backend._facts(Shape("rolling", 1, 1)), b"of another version")
+    assert backend.prepare(1)
+    assert backend.counters["cache_corrupt"] == 1 and backend.name == "echo"
+
+
+def broken(self, blob):
+    """Loads, and fails at the first run."""
+    return lambda *_: (_ for _ in ()).throw(RuntimeError("illegal address"))
+
+
+@pytest.mark.parametrize("change", [{"wrong": 0.5}, {"load": broken}])
+def test_a_stored_engine_that_is_wrong_now_costs_no_frame(denoiser, tmp_path, change):
+    Served(denoiser, [echo()], cache_dir=tmp_path).prepare(1)
+    live = Served(denoiser, [echo(**change)], cache_dir=tmp_path)
+    inputs = arrays(denoiser)
+    np.testing.assert_allclose(live.step(*inputs)[0], make_backend("eager", denoiser).step(*inputs)[0], atol=1e-6)
+    assert live.name == "eager" and live.counters["cache_corrupt"] == 1
+    builder = echo()
+    assert Served(denoiser, [builder], cache_dir=tmp_path).prepare(1) and builder.built == 1
+
+
+def test_a_backend_that_steps_in_does_what_it_can(denoiser, tmp_path):
+    def only_float32(self, denoiser, *, threads, precision):
+        if precision != "float32":
+            raise ValueError(f"precision: only float32, got {precision!r}")
+        self.step = RollingStep(denoiser)
+
+    second = echo(name="second", __init__=only_float32)
+    backend = Served(denoiser, [echo(reason="not here"), second], precision="float16", cache_dir=tmp_path)
+    assert backend.prepare(1) and backend.name == "second" and "float32" in backend.note
+    with pytest.raises(ValueError, match="only float32"):
+        Served(denoiser, [second], precision="float16", cache_dir=tmp_path)
+    with pytest.raises(ValueError, match="bfloat16"):
+        make_backend("auto", denoiser, precision="int3", cache_dir=tmp_path)
+
+
+def test_a_cache_file_that_cannot_be_read_is_built_again(denoiser, tmp_path, caplog):
+    backend = Served(denoiser, [echo()], cache_dir=tmp_path)
+    backend._cache._path(backend._facts(Shape("rolling", 1, 1))).mkdir()
+    with caplog.at_level(logging.WARNING):
+        assert backend.prepare(1)
+    assert backend.counters["cache_unreadable"] == 1 and "cannot read" in caplog.text
+
+
+@pytest.mark.skipif(not Path("/sys/kernel").is_dir(), reason="needs Linux's /sys, which not even root can write to")
+def test_a_read_only_cache_folder_costs_only_the_next_start(denoiser, caplog):
+    with caplog.at_level(logging.WARNING):
+        backend = Served(denoiser, [echo()], cache_dir="/sys/kernel/dp3d")
+        assert backend.prepare(1)
+    assert backend.name == "echo" and backend.counters["cache_not_written"] == 1
+    assert "/sys/kernel/dp3d" in caplog.text
+
+
+def test_a_cache_that_cannot_be_written_is_said_once(denoiser, tmp_path, caplog):
+    in_the_way = tmp_path / "file"
+    in_the_way.write_text("")
+    with caplog.at_level(logging.WARNING):
+        backend = Served(denoiser, [echo()], cache_dir=in_the_way / "folder")
+        assert backend.prepare(2)
+    assert backend.name == "echo" and backend.counters["cache_not_written"] == 2
+    assert caplog.text.count("cannot write") == 1
+
+
+def test_no_space_leaves_no_half_file(tmp_path):
+    resource = pytest.importorskip("resource", reason="limits of a file's size are a matter of Unix")
+    engines, limits = EngineCache(tmp_path), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        engines.store(["key"], b"blob" * 1000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert engines.counters["cache_not_written"] == 1 and not list(tmp_path.iterdir())
+
+
+def test_compiling_ahead_says_what_is_wrong(tmp_path):
+    with pytest.raises(SystemExit, match="compile: weights"):
+        compile_ahead.main(["--weights", "nothing", "--out", str(tmp_path)])
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
+@pytest.mark.parametrize("options", [["--backend", "tensorrt"], ["--backend", "auto", "--device", "cuda"]])
+def test_compiling_ahead_for_a_gpu_that_is_not_here_says_so(tmp_path, options):
+    with pytest.raises(SystemExit, match=r"compile: device cuda: .*on the machine that runs them"):
+        compile_ahead.main(["--weights", "small", "--out", str(tmp_path), *options])
