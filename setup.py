@@ -54,7 +54,7 @@ setup(
         # converts and builds engines also over the CPU build of torch, so tests of that need no GPU; pins as in .ci
         "tensorrt-rtx": ["torch-tensorrt-rtx==2.13.0"],
         "cpu": ["openvino>=2024.4"],
-        "viewer": ["rerun-sdk>=0.20"],
+        "viewer": ["rerun-sdk>=0.41"],
         # mediapipe 0.10.21 carries its pose model in the wheel and needs numpy 1: give it an environment of its own
         "detector": ["mediapipe==0.10.21", "numpy<2", "opencv-python-headless<5", "tqdm>=4.60"],
         "prompts": ["open_clip_torch>=2.29"],

@@ -1,7 +1,11 @@
 """Shows the skeletons in rerun (the extra `viewer`): native window, web browser, or a file; needs no RViz."""
 
+import os
+import socket
 import sys
 from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 from rclpy.node import Node
@@ -9,7 +13,7 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import PointCloud2
 
 from dp3d_core.config import option, validate
-from dp3d_core.skeleton import BONES
+from dp3d_core.skeleton import BONES, JOINT_NAMES
 from dp3d_ros import parameters
 from dp3d_ros.conversions.keypoints import BadMessage, stamp_ns
 from dp3d_ros.conversions.markers import joint_shade, person_colour
@@ -17,6 +21,9 @@ from dp3d_ros.conversions.pointcloud2 import skeletons_from_cloud
 from dp3d_ros.spin import run
 
 JOINT_RADIUS_M, BONE_RADIUS_M = 0.03, 0.015
+HEAD = JOINT_NAMES.index("Head")
+CHILDREN = [child for _, child in BONES]
+SHADES = np.array([joint_shade(joint) for joint in range(17)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,8 +32,8 @@ class ViewerConfig:
 
     show: str = option("native", "where to show the people", choices=("native", "web", "file"))
     file: str = option("build/skeletons.rrd", "file to write with show=file; open it with `rerun FILE`")
-    web_port: int = option(9090, "port of the page with show=web", low=0, high=65535)
-    data_port: int = option(9876, "port of the data with show=web", low=0, high=65535)
+    web_port: int = option(9090, "port of the page with show=web", low=1, high=65535)
+    data_port: int = option(9876, "port of the data with show=web or native", low=1, high=65535)
     memory_limit: str = option("1GiB", "the oldest data are forgotten beyond this")
 
     def __post_init__(self):
@@ -40,6 +47,41 @@ def import_rerun():
     except ImportError as error:
         raise ImportError("viewer: needs rerun-sdk; pip install rerun-sdk, or the extra [viewer]") from error
     return rerun
+
+
+def check_display():
+    """OSError where no window can open: rerun itself would only wait for its viewer, then go on with nothing shown."""
+    if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        raise OSError(
+            "show: native needs a display, and neither DISPLAY nor WAYLAND_DISPLAY is set; use show:=web or show:=file"
+        )
+
+
+def check_port(name, port):
+    """OSError naming the parameter where another process listens on the port: rerun would go on with nothing shown."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # one that has just been closed is free
+        try:
+            probe.bind(("", port))
+        except OSError as error:
+            raise OSError(f"{name}: port {port} cannot be used ({error.strerror}); choose another one") from error
+
+
+def viewer_program():
+    """Path of the viewer that rerun-sdk brings, or None: PATH lacks it where its environment is not activated."""
+    from importlib.util import find_spec
+
+    found = find_spec("rerun_cli")
+    folder = Path(found.origin).parent if found is not None else Path()
+    return next((str(path) for path in (folder / "rerun", folder / "rerun.exe") if path.is_file()), None)
+
+
+def layout(rerun):
+    """The people as large as the window allows, and below them the uncertainty of each; all else folded away."""
+    blueprint = rerun.blueprint
+    people = blueprint.Spatial3DView(origin="camera", name="people in the camera's optical frame [m]")
+    sigma = blueprint.TimeSeriesView(origin="sigma_m", name="mean joint sigma [m]")
+    return blueprint.Blueprint(blueprint.Vertical(people, sigma, row_shares=[4, 1]), collapse_panels=True)
 
 
 class ViewerNode(Node):
@@ -60,19 +102,35 @@ class ViewerNode(Node):
         self.create_subscription(PointCloud2, "skeletons", self._on_skeletons, QoSProfile(depth=10))
 
     def _open(self, config):
-        rerun, recording = self._rerun, self._recording
-        if config.show == "file":
-            from pathlib import Path
+        try:
+            getattr(self, f"_open_{config.show}")(config)
+        except RuntimeError as error:  # all that rerun ever raises
+            raise OSError(f"show: {config.show}: {error}") from error
 
-            Path(config.file).parent.mkdir(parents=True, exist_ok=True)
-            recording.save(config.file)
-            self.get_logger().info(f"writing {config.file}; open it with `rerun {config.file}`")
-        elif config.show == "web":
-            address = recording.serve_grpc(grpc_port=config.data_port, server_memory_limit=config.memory_limit)
-            rerun.serve_web_viewer(web_port=config.web_port, open_browser=False, connect_to=address)
-            self.get_logger().info(f"open http://localhost:{config.web_port}/?url={address}")
-        else:
-            rerun.spawn(recording=recording, memory_limit=config.memory_limit)
+    def _open_file(self, config):
+        Path(config.file).parent.mkdir(parents=True, exist_ok=True)
+        self._recording.save(config.file, default_blueprint=layout(self._rerun))
+        self.get_logger().info(f"writing {config.file}; open it with `rerun {config.file}`")
+
+    def _open_web(self, config):
+        check_port("web_port", config.web_port)
+        check_port("data_port", config.data_port)
+        address = self._recording.serve_grpc(
+            grpc_port=config.data_port, server_memory_limit=config.memory_limit, default_blueprint=layout(self._rerun)
+        )
+        self._rerun.serve_web_viewer(web_port=config.web_port, open_browser=False, connect_to=address)
+        self.get_logger().info(
+            f"open http://localhost:{config.web_port}/?url={quote(address, safe=':/')} (from another machine, first "
+            f"ssh -L {config.web_port}:localhost:{config.web_port} -L {config.data_port}:localhost:{config.data_port})"
+        )
+
+    def _open_native(self, config):
+        check_display()
+        self._rerun.spawn(
+            recording=self._recording, port=config.data_port, memory_limit=config.memory_limit,
+            executable_path=viewer_program(), default_blueprint=layout(self._rerun),
+        )  # fmt: skip
+        self.get_logger().info(f"showing the people in a window, data on port {config.data_port}")
 
     def _on_skeletons(self, message):
         try:
@@ -84,29 +142,31 @@ class ViewerNode(Node):
         recording.set_time("stamp", timestamp=stamp_ns(message.header.stamp) * 1e-9)
         for person in self._shown - set(skeletons):
             recording.log(f"camera/body_{person}", rerun.Clear(recursive=True))
+            recording.log(f"sigma_m/body_{person}", rerun.Clear(recursive=False))
         self._shown = set(skeletons)
         for person, (joints_m, sigma_m) in skeletons.items():
-            colour = np.array(person_colour(person)) * 255
-            shades = np.array([joint_shade(joint) for joint in range(17)])
-            colours = (shades[:, None] * colour).astype(np.uint8)
-            recording.log(
-                f"camera/body_{person}/joints", rerun.Points3D(joints_m, radii=JOINT_RADIUS_M, colors=colours)
-            )
-            recording.log(
-                f"camera/body_{person}/bones",
-                rerun.LineStrips3D(
-                    joints_m[np.array(BONES)], radii=BONE_RADIUS_M, colors=colours[[child for _, child in BONES]]
-                ),
-            )
-            recording.log(
-                f"camera/body_{person}/label",
-                rerun.Points3D(joints_m[10:11] - (0, 0.25, 0), radii=0.0, labels=[str(person)], show_labels=True),
-            )
-            recording.log(f"camera/body_{person}/sigma_m", rerun.Scalars(float(np.nanmean(sigma_m))))
+            self._draw(person, joints_m)
+            recording.log(f"sigma_m/body_{person}", rerun.Scalars(float(np.nanmean(sigma_m))))
+
+    def _draw(self, person, joints_m):
+        rerun, home = self._rerun, f"camera/body_{person}"
+        colour = np.array(person_colour(person)) * 255
+        colours = (SHADES[:, None] * colour).astype(np.uint8)
+        joints = rerun.Points3D(joints_m, radii=JOINT_RADIUS_M, colors=colours)
+        bones = rerun.LineStrips3D(joints_m[np.array(BONES)], radii=BONE_RADIUS_M, colors=colours[CHILDREN])
+        above_head_m = joints_m[HEAD] - (0, 0.25, 0)  # y points down
+        label = rerun.Points3D(
+            [above_head_m], radii=0.0, colors=colour.astype(np.uint8), labels=[str(person)], show_labels=True
+        )
+        for name, drawn in (("joints", joints), ("bones", bones), ("label", label)):
+            self._recording.log(f"{home}/{name}", drawn)
 
     def close(self):
-        """Write out what is still held."""
-        self._recording.flush()
+        """Write out what is still held; there may be no window any more to take it."""
+        try:
+            self._recording.flush()
+        except RuntimeError as error:
+            self.get_logger().warning(f"the last data are lost: {str(error).splitlines()[0]}")
         self.destroy_node()
 
 

@@ -23,6 +23,7 @@ _domains = count(os.getpid() * 7)
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "ros: starts nodes as processes over DDS")
+    config.addinivalue_line("markers", "browser: looks at a page with a real browser; skipped where there is none")
 
 
 class LiveNode:

@@ -1,9 +1,8 @@
-"""Player, lifter, recorder and viewer as separate processes, with the shipped weights: what `make demo` relies on."""
+"""Player, lifter and recorder as separate processes, with the shipped weights: what `make demo` relies on."""
 
 import json
 import os
 import shutil
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -136,18 +135,3 @@ def test_a_missing_recording_is_one_clear_error(start):
     player = start("player", recording="nowhere.npz")
     assert player.process.wait(60) == 1
     assert "no file at nowhere.npz" in player.text() and "Traceback" not in player.text()
-
-
-@pytest.mark.skipif(find_spec("rerun") is None, reason="needs rerun-sdk (the extra `viewer`)")
-def test_the_viewer_writes_what_it_sees(start, bench, tmp_path):
-    start("fake", autostart=True)
-    path = tmp_path / "people.rrd"
-    viewer = start("viewer", show="file", file=str(path), remaps={"skeletons": "lifter/skeletons"})
-    viewer.wait_for("writing")
-    bench.ready()
-    bench.until(lambda: bench.node.count_subscribers("/lifter/skeletons") == 2, "the viewer")
-    for count in (3, 3, 1, 0):
-        bench.publish_people(count)
-        bench.flush()
-    assert viewer.interrupt() == 0, viewer.text()
-    assert path.stat().st_size > 2000
