@@ -10,6 +10,11 @@ from math import isfinite, radians, tan
 
 import numpy as np
 
+RAY_FARTHEST = 20.0
+"""Rays (x/z or y/z) beyond it, 87 degrees off the axis, are no measurement."""
+LENS_ERROR = 0.02
+"""Share of the image's width: a ray that projects back farther from its pixel is none. Outside the image a lens model
+has no inverse, and OpenCV's iteration ends at any ray, also at plausible ones."""
 CENTRE_TIME_S = 0.3
 """Time constant with which the virtual camera follows its person: turning with the jitter of a single frame would put
 that jitter into the pose."""
@@ -62,12 +67,34 @@ class Camera:
         """(3, 3) float64 intrinsic matrix."""
         return np.array([[self.fx, 0, self.cx], [0, self.fy, self.cy], [0, 0, 1]])
 
+    @staticmethod
+    def _opencv():
+        try:
+            import cv2  # only lenses need it
+        except ImportError as error:
+            raise ImportError(
+                f"a camera with lens distortion needs OpenCV ({error}); pip install opencv-python-headless, or rectify "
+                "the image and give a camera without distortion"
+            ) from error
+        return cv2
+
+    def see(self, joints_px, confidence):
+        """Rays (..., J, 2) of pixels (..., J, 2), and their confidence (..., J): 0 where the camera has no such ray."""
+        rays = self.rays(joints_px)
+        off = np.abs(rays) / RAY_FARTHEST
+        if any(self.distortion):
+            back_px = self.project(np.concatenate([rays, np.ones_like(rays[..., :1])], -1))
+            off = np.maximum(off, np.abs(back_px - joints_px) / (LENS_ERROR * self.width))
+        if not off.size or off.max() <= 1:
+            return rays, confidence
+        usable = (off <= 1).all(-1)
+        return np.where(usable[..., None], rays, 0), np.where(usable, confidence, 0)
+
     def rays(self, keypoints_px):
         """(..., 2) pixels to (..., 2) float32 undistorted rays (x/z, y/z)."""
         keypoints_px = np.asarray(keypoints_px)
         if any(self.distortion):
-            import cv2  # only lenses need it
-
+            cv2 = self._opencv()
             flat = np.ascontiguousarray(keypoints_px.reshape(-1, 1, 2), np.float64)
             undistort = cv2.fisheye.undistortPoints if self.model == "equidistant" else cv2.undistortPoints
             if not len(flat):
@@ -81,8 +108,7 @@ class Camera:
         """(..., 3) metres to (..., 2) float64 pixels; NaN behind the camera."""
         points = np.asarray(points_cam_m, np.float64)
         if any(self.distortion):
-            import cv2
-
+            cv2 = self._opencv()
             flat = points.reshape(-1, 1, 3)
             project = cv2.fisheye.projectPoints if self.model == "equidistant" else cv2.projectPoints
             zero = np.zeros(3)

@@ -147,9 +147,10 @@ class Lifter:
         keypoints_px, confidence, stamps_s = _check(keypoints_px, confidence, stamps_s, joint_set)
         pixels, trust = adapt(keypoints_px, confidence, find_joint_set(joint_set))
         trust[trust < min_confidence] = 0
+        rays, trust = camera.see(pixels, trust)
         if not (trust > 0).any():
             raise ValueError("confidence: expected at least one visible joint in the sequence, got none")
-        rays = camera.rays(pixels)[None]
+        rays = rays[None]
         relative_s = (stamps_s - stamps_s[0])[None]
         state = follow_all(rays, trust[None], relative_s.astype(np.float32), np)
         seen, rotation, turned = observe(rays, trust[None], state, np)

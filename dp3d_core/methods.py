@@ -64,12 +64,12 @@ def sampled(lifter, sequence, *, aggregate="mean", **options):
     if aggregate == "mean":
         joints = aggregate_mean(hypotheses)
     else:
-        rays = sequence.camera.rays(sequence.keypoints_px)
+        rays, confidence = sequence.camera.see(sequence.keypoints_px, sequence.confidence)
         softness = JPMA_SOFTNESS if aggregate == "jpma_soft" else 0.0
         # one root for all: joints that come from hypotheses at different depths make no body
         root = hypotheses[:, :, :1].mean(0)
         about = hypotheses - hypotheses[:, :, :1] + root
-        joints = aggregate_jpma(about, rays, sequence.confidence, softness).astype(np.float32)
+        joints = aggregate_jpma(about, rays, confidence, softness).astype(np.float32)
     return joints, sigma, np.ones(len(sequence.stamps_s), bool), hypotheses
 
 
@@ -99,13 +99,13 @@ def _asked(lifter, sequence, options):
 def per_frame(lifter, sequence):
     """The same network with no past: every frame lifted and placed alone, nothing smoothed, no bone lengths kept."""
     seen, rotation, turned = _observe(sequence)
-    batch = torch.from_numpy(seen[0].astype(np.float32))[:, None]
+    batch = torch.from_numpy(seen.astype(np.float32))[:, None]
     one = torch.ones(len(batch), 1)
     mask = torch.ones(1, 1, 1, dtype=torch.bool)
     prediction = lifter.denoiser(torch.zeros(len(batch), 1, 17, 3), batch, one, 0 * one, mask)
     pose_m = prediction.clean[:, 0].numpy() * lifter.config.pose_scale_m
     sigma_m = torch.exp(0.5 * prediction.log_variance[:, 0]).numpy() * lifter.config.pose_scale_m * lifter.temperature
-    return _put(pose_m, sigma_m, rotation, turned, sequence)
+    return _put(pose_m, sigma_m, rotation, turned, seen[..., 2])
 
 
 @torch.inference_mode()
@@ -118,7 +118,7 @@ def windowed(lifter, sequence, *, lookahead=0, batch=64):
     seen, rotation, turned = _observe(sequence)
     frames, window = len(sequence.stamps_s), lifter.config.window_frames
     last = torch.from_numpy(np.arange(lookahead, frames))
-    seen = torch.from_numpy(seen[0].astype(np.float32))
+    observed = torch.from_numpy(seen.astype(np.float32))
     stamps = torch.from_numpy((sequence.stamps_s - sequence.stamps_s[0]).astype(np.float32))
     pose_m, sigma_m = np.zeros((frames, 17, 3), np.float32), np.full((frames, 17), 0.2, np.float32)
     known = np.zeros(frames, bool)
@@ -129,7 +129,7 @@ def windowed(lifter, sequence, *, lookahead=0, batch=64):
         rows = rows.clamp(min=0)
         # a row before the sequence's start sees itself only and is seen by nobody
         mask = there[:, None, :] | torch.eye(window, dtype=torch.bool)
-        piece = seen[rows] * there[:, :, None, None]
+        piece = observed[rows] * there[:, :, None, None]
         zeros, ones = torch.zeros(len(newest), window, 17, 3), torch.ones(len(newest), window)
         answer = lifter.denoiser(zeros, piece, ones, stamps[rows], mask, pool)
         frame = (newest - lookahead).numpy()
@@ -138,7 +138,7 @@ def windowed(lifter, sequence, *, lookahead=0, batch=64):
         log_variance = answer.log_variance[:, window - 1 - lookahead].numpy()
         sigma_m[frame] = np.exp(0.5 * log_variance) * scale * lifter.temperature
         known[frame] = True
-    joints, sigma_m, placed = _put(pose_m, sigma_m, rotation, turned, sequence)
+    joints, sigma_m, placed = _put(pose_m, sigma_m, rotation, turned, seen[..., 2])
     return joints, sigma_m, placed & known
 
 
@@ -146,10 +146,10 @@ def mean_pose(pose_m):
     """The baseline that always answers `pose_m` (17, 3), placed by its rays."""
 
     def method(sequence):
-        _, rotation, turned = _observe(sequence)
+        seen, rotation, turned = _observe(sequence)
         frames = len(sequence.stamps_s)
         constant = np.broadcast_to(pose_m, (frames, 17, 3)).astype(np.float32)
-        return _put(constant, np.full((frames, 17), 0.2, np.float32), rotation, turned, sequence)
+        return _put(constant, np.full((frames, 17), 0.2, np.float32), rotation, turned, seen[..., 2])
 
     return method
 
@@ -164,16 +164,16 @@ def training_mean(motions, seed=0):
 
 
 def _observe(sequence):
-    rays = sequence.camera.rays(sequence.keypoints_px)[None]
-    confidence = sequence.confidence[None].astype(np.float32)
+    rays, confidence = sequence.camera.see(sequence.keypoints_px, sequence.confidence)
+    rays, confidence = rays[None], confidence[None].astype(np.float32)
     relative_s = (sequence.stamps_s - sequence.stamps_s[0])[None].astype(np.float32)
     seen, rotation, turned = observe(rays, confidence, follow_all(rays, confidence, relative_s, np), np)
-    return seen, rotation[0], turned[0]
+    return seen[0], rotation[0], turned[0]
 
 
-def _put(pose_m, sigma_m, rotation, turned, sequence):
+def _put(pose_m, sigma_m, rotation, turned, confidence):
     """Per-frame placement; a frame whose root cannot be solved holds the last one that could."""
-    root, _, solved = solve(pose_m, turned, sequence.confidence, sigma_m)
+    root, _, solved = solve(pose_m, turned, confidence, sigma_m)
     root_cam_m = np.einsum("tij,ti->tj", rotation, root)
     joints = np.einsum("tij,tki->tkj", rotation, pose_m) + root_cam_m[:, None]
     sigma_m = sigma_m.copy()

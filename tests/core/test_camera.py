@@ -1,5 +1,7 @@
 """Rays and pixels are each other's inverse, and the virtual camera turns without changing the pose."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -46,6 +48,28 @@ def test_nobody_gives_no_rays():
     for camera in (CAMERA, LENS, FISHEYE):
         assert camera.rays(np.zeros((0, 17, 2))).shape == (0, 17, 2)
         assert camera.project(np.zeros((0, 17, 3))).shape == (0, 17, 2)
+
+
+@pytest.mark.parametrize("camera", [CAMERA, LENS, FISHEYE], ids=["pinhole", "plumb_bob", "fisheye"])
+def test_rays_beyond_the_lens_are_no_measurement(camera):
+    """Where a lens model has no inverse, the keypoint counts as missing; in the image and near it nothing changes."""
+    inside = np.array([[-80.0, 200.0], [500.0, 300.0], [959.0, 539.0]])
+    outside = np.array([[-5e5, 1e5], [9e5, 9e5]])
+    rays, confidence = camera.see(np.concatenate([inside, outside])[None], np.full((1, 5), 0.7))
+    np.testing.assert_array_equal(rays[0, :3], camera.rays(inside))
+    assert (rays[0, 3:] == 0).all() and confidence[0].tolist() == [0.7, 0.7, 0.7, 0, 0]
+    if camera is LENS:
+        fold = np.array([[-1600.0, 270.0]])  # far outside, and its "ray" is 28 degrees off the axis
+        assert np.abs(camera.rays(fold)).max() < 1 and camera.see(fold, np.ones(1))[1] == 0
+    assert camera.see(np.zeros((0, 17, 2)), np.zeros((0, 17)))[0].shape == (0, 17, 2)
+
+
+def test_without_opencv_only_lenses_ask_for_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    assert np.isfinite(CAMERA.rays(np.ones((1, 2)))).all() and np.isfinite(CAMERA.project(np.ones((1, 3)))).all()
+    for call in (lambda: LENS.rays(np.ones((1, 2))), lambda: LENS.project(np.ones((1, 3)))):
+        with pytest.raises(ImportError, match=r"lens distortion needs OpenCV .*pip install opencv-python-headless"):
+            call()
 
 
 def test_assumed_camera_has_the_field_of_view():

@@ -167,6 +167,16 @@ def test_keypoints_that_are_no_pixels_count_as_missing(value):
     np.testing.assert_array_equal(out.joints_cam_m, want.joints_cam_m)
 
 
+@pytest.mark.parametrize("camera", [CAMERA, LENS], ids=["pinhole", "lens"])
+def test_keypoints_beyond_the_lens_count_as_missing(camera):
+    lifter = random_lifter()
+    pixels, confidence = seen(walk(STAMPS_S), camera)
+    missing = confidence.copy()
+    missing[5, 3], pixels[5, 3] = 0, (-4e5, 2e5)
+    out, want = (lift(lifter, pixels, trust, camera=camera) for trust in (confidence, missing))
+    np.testing.assert_array_equal(out.joints_cam_m, want.joints_cam_m)
+
+
 def test_input_arrays_are_not_changed():
     pixels, confidence = seen(walk(STAMPS_S))
     pixels[3], confidence[4] = np.nan, 1.5

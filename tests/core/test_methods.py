@@ -127,9 +127,9 @@ def test_a_window_that_holds_the_whole_sequence_answers_as_the_offline_pass():
     )  # fmt: skip
     frame = 7
     windowed, _, _ = methods.windowed(lifter, sequence, lookahead=11 - frame)
-    pose, _, _ = lifter._denoise(methods._observe(sequence)[0].astype(np.float32), stamps_s[None], 1, 1, 0, False, None)
-    rotation = methods._observe(sequence)[1][frame]
-    expected = pose[0, frame] * lifter.config.pose_scale_m @ rotation
+    observed, rotation, _ = methods._observe(sequence)
+    pose, _, _ = lifter._denoise(observed[None].astype(np.float32), stamps_s[None], 1, 1, 0, False, None)
+    expected = pose[0, frame] * lifter.config.pose_scale_m @ rotation[frame]
     np.testing.assert_allclose(windowed[frame] - windowed[frame, 0], expected, atol=1e-4)
 
 
