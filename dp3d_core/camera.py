@@ -18,6 +18,8 @@ has no inverse, and OpenCV's iteration ends at any ray, also at plausible ones."
 CENTRE_TIME_S = 0.3
 """Time constant with which the virtual camera follows its person: turning with the jitter of a single frame would put
 that jitter into the pose."""
+LEAST_DEPTH = 0.05
+"""A ray more than 90 degrees off the view's centre has no place on its plane: this depth keeps it finite."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +35,8 @@ class Camera:
     distortion: tuple[float, ...] = ()
     model: str = "plumb_bob"
     assumed: bool = False
-    _undistort: object = field(init=False, repr=False, compare=False, default=None)
+    _centre_px: np.ndarray = field(init=False, repr=False, compare=False)
+    _focal_px: np.ndarray = field(init=False, repr=False, compare=False)
 
     def __post_init__(self):
         values = (self.fx, self.fy, self.cx, self.cy, *self.distortion)
@@ -53,6 +56,8 @@ class Camera:
         if len(self.distortion) not in allowed:
             raise ValueError(f"camera: {self.model} takes {allowed} distortion values, got {len(self.distortion)}")
         object.__setattr__(self, "distortion", tuple(float(value) for value in self.distortion))
+        object.__setattr__(self, "_centre_px", np.array([self.cx, self.cy], np.float32))
+        object.__setattr__(self, "_focal_px", np.array([self.fx, self.fy], np.float32))
 
     @classmethod
     def from_fov(cls, *, width, height, horizontal_fov_deg=60.0):
@@ -101,8 +106,7 @@ class Camera:
                 return np.zeros(keypoints_px.shape, np.float32)
             rays = undistort(flat, self.matrix, np.array(self.distortion)).reshape(keypoints_px.shape)
             return rays.astype(np.float32)
-        offset = np.array([self.cx, self.cy], np.float32)
-        return ((keypoints_px - offset) / np.array([self.fx, self.fy], np.float32)).astype(np.float32)
+        return ((keypoints_px - self._centre_px) / self._focal_px).astype(np.float32, copy=False)
 
     def project(self, points_cam_m):
         """(..., 3) metres to (..., 2) float64 pixels; NaN behind the camera."""
@@ -121,13 +125,6 @@ class Camera:
         return np.where(points[..., 2:] > 1e-6, pixels, np.nan)
 
 
-def _stack(parts, xp):
-    """xp.stack(parts, -1), without the Python loop of NumPy's, which costs more than the arithmetic of a few people."""
-    if xp is np and parts[0].ndim == 1:
-        return np.array(parts).T
-    return xp.stack(parts, -1)
-
-
 def person_view(rays, confidence, xp):
     """Where one person is and how large: centre and log size on the unit-depth plane. Any array.
 
@@ -139,7 +136,7 @@ def person_view(rays, confidence, xp):
     safe = total + (total <= 0)
     centre = (rays * seen[..., None]).sum(-2) / safe[..., None]
     spread = (((rays - centre[..., None, :]) ** 2).sum(-1) * seen).sum(-1) / safe
-    view = _stack([centre[..., 0], centre[..., 1], 0.5 * xp.log(spread + 1e-8)], xp)
+    view = xp.stack([centre[..., 0], centre[..., 1], 0.5 * xp.log(spread + 1e-8)], -1)
     return view, (total > 0) * 1.0
 
 
@@ -156,26 +153,25 @@ def follow(view, weight, state, dt_s, xp):
     return xp.concatenate([smoothed, started * 1.0 + 0 * smoothed[..., :1]], -1)
 
 
+def turn_axes(a, b, sqrt):
+    """The rows of `turn_to` as three tuples of x, y, z, of arrays of any kind or of plain numbers."""
+    n = sqrt(a * a + b * b + 1)
+    z = a / n, b / n, 1 / n
+    m = sqrt(a * a + 1)
+    x = 1 / m, 0 * a, -a / m
+    return x, (z[1] * x[2], z[2] * x[0] - z[0] * x[2], -z[1] * x[0]), z
+
+
 def turn_to(centre, xp):
     """Rotation (B, 3, 3) from `cam` to the virtual camera that looks along `centre` (B, 2), x kept level. Any array.
 
     Rows are the virtual axes: p_virtual = R @ p_cam.
     """
-    a, b = centre[..., 0], centre[..., 1]
-    one = a * 0 + 1
-    n = xp.sqrt(a * a + b * b + 1)
-    z = _stack([a / n, b / n, one / n], xp)
-    m = xp.sqrt(a * a + 1)
-    x = _stack([one / m, 0 * a, -a / m], xp)
-    y = _stack([z[..., 1] * x[..., 2], z[..., 2] * x[..., 0] - z[..., 0] * x[..., 2], -z[..., 1] * x[..., 0]], xp)
-    if xp is np and x.ndim == 2:
-        return np.ascontiguousarray(np.array([x, y, z]).swapaxes(0, 1))
-    return xp.stack([x, y, z], -2)
+    return xp.stack([xp.stack(row, -1) for row in turn_axes(centre[..., 0], centre[..., 1], xp.sqrt)], -2)
 
 
 def turn_rays(rays, rotation, xp):
     """Rays (B, J, 2) seen in the turned camera; (B, J, 2). Any array."""
     one = rays[..., :1] * 0 + 1
     turned = xp.concatenate([rays, one], -1) @ rotation.swapaxes(-1, -2)
-    # A ray more than 90 degrees off the view's centre has no place on its plane: keep it finite.
-    return turned[..., :2] / xp.clip(turned[..., 2:], 0.05, None)
+    return turned[..., :2] / xp.clip(turned[..., 2:], LEAST_DEPTH, None)

@@ -6,6 +6,7 @@ import torch
 
 from dp3d_core import checkpoint
 from dp3d_core.backends import make_backend
+from dp3d_core.batch import Streams
 from dp3d_core.config import LOOKAHEADS, StreamConfig, from_dict
 from dp3d_core.diffusion import band_mask, causal_mask
 from dp3d_core.observation import follow_all, observe
@@ -13,7 +14,6 @@ from dp3d_core.root import HEIGHT_SIGMA, KNOWN_HEIGHT_SIGMA, Proportions, smooth
 from dp3d_core.sampler import ddim, hypotheses
 from dp3d_core.skeleton import adapt
 from dp3d_core.skeleton import joint_set as find_joint_set
-from dp3d_core.streaming import Stream
 from dp3d_core.types import Lifted
 
 CHUNK_FRAMES = 512
@@ -67,15 +67,19 @@ class Lifter:
 
     def stream(self, *, camera, **options):
         """A live `Stream`; options are the fields of `StreamConfig`, unknown ones raise ValueError."""
+        return self.streams({"": camera}, **options)[""]
+
+    def streams(self, cameras, **options):
+        """`Streams` of several cameras {name: Camera} that share their network passes; options as for `stream`."""
         config = from_dict(StreamConfig, options)
         if config.lookahead not in self.lookaheads:
             raise ValueError(
                 f"lookahead: expected 0, got {config.lookahead}; these weights are a plain regressor, which refines "
                 "nothing (dp3d_core.methods.windowed looks ahead without refining)"
             )
-        return Stream(
+        return Streams(
             backend=self._backend, model=self.config, groups=self.denoiser.groups, actions=self.actions,
-            temperature=self.temperature, camera=camera, config=config,
+            temperature=self.temperature, cameras=cameras, config=config,
         )  # fmt: skip
 
     def warm_up(self, people=1, lookahead=0):

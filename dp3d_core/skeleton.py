@@ -4,7 +4,7 @@ Knows nothing of cameras, networks or ROS.
 """
 # K keypoints of a detector, J = 17 joints (Human3.6M order)
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -32,6 +32,20 @@ class JointSet:
     limbs: tuple[tuple[int, int], ...]
     weights_JK: np.ndarray
     """(17, K) float32: rows sum to one, or to zero where this detector has no such joint."""
+    first_J: np.ndarray = field(init=False)
+    """(17,) the keypoint that each joint is made of, or the first of two; anything where there is no such joint."""
+    second_J: np.ndarray = field(init=False)
+    """(17,) the second of two, else as `first_J`."""
+    exists_J: np.ndarray = field(init=False)
+    """(17,) float32: 1 where this detector has the joint, else 0."""
+
+    def __post_init__(self):
+        used_JK = self.weights_JK > 0
+        if not np.isin(self.weights_JK, (0, 0.5, 1)).all() or used_JK.sum(1).max() > 2:
+            raise ValueError(f"joint set {self.name}: expected joints of one keypoint or halfway between two")
+        object.__setattr__(self, "first_J", used_JK.argmax(1))
+        object.__setattr__(self, "second_J", used_JK.shape[1] - 1 - used_JK[:, ::-1].argmax(1))
+        object.__setattr__(self, "exists_J", used_JK.any(1).astype(np.float32))
 
 
 _FACE_COCO = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
@@ -112,9 +126,9 @@ def adapt(keypoints_px, confidence, source):
     (..., 17, 2) float32 and (..., 17) float32; a joint made of several keypoints is as sure as the least sure of
     them, and missing if one is missing.
     """
-    weights_JK = source.weights_JK
-    used_JK = weights_JK > 0
-    joints_px = weights_JK @ np.where(confidence[..., None] > 0, keypoints_px, 0)
-    least = np.where(used_JK, confidence[..., None, :], np.inf).min(axis=-1)
-    least = np.where(used_JK.any(axis=1), least, 0)
-    return np.where(least[..., None] > 0, joints_px, 0).astype(np.float32), least.astype(np.float32)
+    first, second = source.first_J, source.second_J
+    least = np.minimum(confidence.take(first, -1), confidence.take(second, -1)) * source.exists_J
+    joints_px = (keypoints_px.take(first, -2) + keypoints_px.take(second, -2)) * np.float32(0.5)
+    # where, not times: a missing keypoint may hold anything
+    joints_px = np.where(least[..., None] > 0, joints_px, np.float32(0))
+    return joints_px.astype(np.float32, copy=False), least.astype(np.float32, copy=False)

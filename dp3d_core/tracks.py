@@ -1,83 +1,131 @@
-"""The state of everybody in a stream, as arrays with one row a person; rows 0 .. people - 1 are in use.
+"""Everybody who is followed: what is large as arrays with one row a person, what is a few numbers as a `Person`.
 
-Contiguous rows let the network take its batch as a view: nobody's cache is copied when a frame arrives.
+The people of each camera lie together, camera after camera, without holes: the network takes those of one camera or of
+neighbouring ones as a view, and nobody's cache is copied when a frame arrives.
 """
 # M most people, W working window, C cached frames, L blocks, G groups, D width, S pooling times, H pooled features
+
+from collections import deque
 
 import numpy as np
 
 from dp3d_core.model.prompts import POOL_TIMES_S, POOL_WIDTH
 from dp3d_core.root import Proportions, RootFilter
+from dp3d_core.viewpoint import Viewpoint
+
+
+class Person:
+    """One person of one camera; `row` is the place in the arrays of `Tracks`, and changes as people come and go."""
+
+    __slots__ = ("frames", "last_seen_s", "name", "root", "row", "unseen_s", "viewpoint")
+
+    def __init__(self, name, row, stamp_s, window):
+        self.name, self.row = name, row
+        self.frames = 0
+        """Frames that the network has had of this person."""
+        self.last_seen_s = stamp_s
+        self.unseen_s = deque(maxlen=window)
+        """For how long the person had not been seen, at each frame of the working window, oldest first."""
+        self.viewpoint, self.root = Viewpoint(), RootFilter()
 
 
 class Tracks:
-    """Arrays of all people. `config` is a `ModelConfig`; `groups` the denoiser's temporal token groups."""
+    """Rows of all people. `config` is a `ModelConfig`; `groups` the denoiser's temporal token groups."""
 
-    def __init__(self, config, groups, most_people, window):
+    def __init__(self, config, groups, most_people, window, cameras=1):
         f32 = np.float32
-        cache = (most_people, config.frame_layers, groups, config.window_frames - 1, config.frame_width)
         self.window = window
-        self.ids = []
+        self.cached = config.window_frames - 1
+        self.people = [[] for _ in range(cameras)]
+        """Of each camera, in the order of their rows."""
+        cache = (most_people, config.frame_layers, groups, self.cached, config.frame_width)
         # the network's memory
         self.keys, self.values = np.zeros(cache, f32), np.zeros(cache, f32)
-        self.filled = np.zeros((most_people, config.window_frames - 1 + window), f32)
+        self.filled = np.zeros((most_people, self.cached + window), f32)
         self.pooled = np.zeros((most_people, len(POOL_TIMES_S), POOL_WIDTH + 1), f32)
         # the working window, oldest first
         self.clean = np.zeros((most_people, window, 17, 3), f32)
         self.seen = np.zeros((most_people, window, 17, 4), f32)
         self.rotation = np.zeros((most_people, window, 3, 3), f32)
         self.rays = np.zeros((most_people, window, 17, 2), f32)
-        self.stamp_s = np.zeros((most_people, window))
-        self.unseen_s = np.zeros((most_people, window))
-        # the person
-        self.view = np.zeros((most_people, 4), f32)
-        self.frames = np.zeros(most_people, np.int64)
-        self.last_seen_s = np.zeros(most_people)
-        self._arrays = (
-            self.keys, self.values, self.filled, self.pooled, self.clean, self.seen, self.rotation, self.rays,
-            self.stamp_s, self.unseen_s, self.view, self.frames, self.last_seen_s,
-        )  # fmt: skip
-        self.root = RootFilter(most_people)
+        self._window_arrays = (self.clean, self.seen, self.rotation, self.rays)
+        self._arrays = (self.keys, self.values, self.filled, self.pooled, *self._window_arrays)
         self.bones = Proportions(most_people)
+        self._views = {}
 
     def __len__(self):
-        return len(self.ids)
+        return sum(map(len, self.people))
 
-    def add(self, person, stamp_s):
-        """Start a person in the next free row; returns the row."""
-        row = len(self.ids)
-        for array in (self.filled, self.pooled, self.view, self.frames, self.clean, self.seen):
+    def add(self, camera, name, stamp_s):
+        """Start a person of camera number `camera` in the row behind that camera's last; returns the `Person`."""
+        row = len(self)
+        # the first person of every later camera goes behind its last one
+        for people in reversed(self.people[camera + 1 :]):
+            if people:
+                first = people.pop(0)
+                people.append(first)
+                row = self._move(first, row)
+        for array in (self.filled, self.pooled, self.clean, self.seen):
             array[row] = 0
-        self.stamp_s[row], self.unseen_s[row], self.last_seen_s[row] = stamp_s, 0.0, stamp_s
-        self.root.clear(row)
         self.bones.clear(row)
-        self.ids.append(person)
-        return row
+        person = Person(name, row, stamp_s, self.window)
+        self.people[camera].append(person)
+        return person
 
-    def remove(self, row):
-        """Forget the person in `row`; the last row moves there, so that rows stay contiguous."""
-        last = len(self.ids) - 1
-        if row != last:
-            for array in self._arrays:
-                array[row] = array[last]
-            self.root.move(last, row)
-            self.bones.move(last, row)
-            self.ids[row] = self.ids[last]
-        self.ids.pop()
+    def remove(self, camera, person):
+        """Forget a person of camera number `camera`; others move so that no hole is left."""
+        people, row = self.people[camera], person.row
+        last = people.pop()
+        if last is not person:
+            people[people.index(person)] = last
+            row = self._move(last, row)
+        for people in self.people[camera + 1 :]:
+            if people:
+                last = people.pop()
+                people.insert(0, last)
+                row = self._move(last, row)
 
-    def shift(self, people):
-        """Make room for a new frame at the end of the working windows of the first `people` rows."""
+    def _move(self, person, row):
+        """Put a person into another row; returns the row that is free now."""
+        left, person.row = person.row, row
+        for array in self._arrays:
+            array[row] = array[left]
+        self.bones.move(left, row)
+        return left
+
+    def of(self, cameras):
+        """The people of cameras (ascending numbers) in the order of their rows, and those rows.
+
+        The rows are a slice where they lie together, else an array of indices: reading then makes copies.
+        """
+        people = self.people[cameras[0]]
+        if len(cameras) > 1:
+            people = [person for camera in cameras for person in self.people[camera]]
+        if people[-1].row - people[0].row == len(people) - 1:
+            return people, slice(people[0].row, people[-1].row + 1)
+        return people, np.array([person.row for person in people])
+
+    def memory(self, rows):
+        """Keys, values, filled and pooled of rows as given by `of`."""
+        if not isinstance(rows, slice):
+            return self.keys[rows], self.values[rows], self.filled[rows], self.pooled[rows]
+        # the same objects every frame: an engine then knows that it need not be told again where to read
+        key = rows.start, rows.stop
+        if key not in self._views:
+            self._views[key] = self.keys[rows], self.values[rows], self.filled[rows], self.pooled[rows]
+        return self._views[key]
+
+    def shift(self, rows, people):
+        """Make room for a new frame at the end of the working windows."""
         if self.window > 1:
-            for array in (self.clean, self.seen, self.rotation, self.rays, self.stamp_s, self.unseen_s):
-                array[:people, :-1] = array[:people, 1:]
+            for array in self._window_arrays:
+                array[rows, :-1] = array[rows, 1:]
+        for person in people:
+            if person.frames < self.window:
+                self.filled[person.row, -person.frames - 1 :] = 1
 
-    def remember(self, people, keys, values, pooled):
-        """Put the newest frame's keys and values (P, L, G, D) into the rings; the pooled state replaces the old."""
-        cached = self.keys.shape[3]
-        rows = np.arange(people)
-        slot = self.frames[:people] % cached
+    def remember(self, rows, slot, keys, values):
+        """Put the newest frame's keys and values (P, L, G, D) of one camera's rows (slice) into slot of their rings."""
         self.keys[rows, :, :, slot] = keys
         self.values[rows, :, :, slot] = values
         self.filled[rows, slot] = 1
-        self.pooled[:people] = pooled
-        self.frames[:people] += 1

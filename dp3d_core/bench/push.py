@@ -4,16 +4,15 @@ import time
 
 import numpy as np
 
+from dp3d_core.batch import Streams
 from dp3d_core.bench.clock import Times, time_call
 from dp3d_core.camera import Camera
 from dp3d_core.config import StreamConfig
 from dp3d_core.skeleton import joint_set
-from dp3d_core.streaming import Stream
 
-PARTS = {
-    "_forget": "forget", "_rows": "rows", "_look": "virtual view",
-    "_denoise": "around the step", "_place": "root, filter, output",
-}  # fmt: skip
+PARTS = {"_follow": "virtual view", "_denoise": "around the step", "_place": "root, filter, output"}
+STREAM_PARTS = {"check": "checks", "take": "ids, adapter, rays"}
+"""Methods that are timed, of `Streams` and of its one `Stream`."""
 
 
 class Stopwatch:
@@ -64,22 +63,22 @@ def measure(denoiser, backend, actions, *, people, lookahead, frames, warm=40):
     watch, times = Stopwatch(), Times()
 
     def make(chosen):
-        return Stream(
+        return Streams(
             backend=chosen, model=denoiser.config, groups=denoiser.groups, actions=actions, temperature=1.0,
-            camera=Camera.from_fov(width=640, height=480), config=config,
+            cameras={"": Camera.from_fov(width=640, height=480)}, config=config,
         )  # fmt: skip
 
     plain, taken_apart = make(backend), make(_Timed(backend, watch))
-    for name, label in PARTS.items():
-        if hasattr(taken_apart, name):
-            setattr(taken_apart, name, watch.wrap(label, getattr(taken_apart, name)))
-    push = watch.wrap("the rest (checks, adapter, rays)", taken_apart.push)
+    for subject, parts in ((taken_apart, PARTS), (taken_apart[""], STREAM_PARTS)):
+        for name, label in parts.items():
+            setattr(subject, name, watch.wrap(label, getattr(subject, name)))
+    push = watch.wrap("the rest", taken_apart[""].push)
     for index, keypoints in enumerate(inputs):
         stamp_s = index / 30
         if index < warm:
-            plain.push(stamp_s, keypoints)
+            plain[""].push(stamp_s, keypoints)
         else:
-            time_call(lambda s=stamp_s, k=keypoints: plain.push(s, k), times)
+            time_call(lambda s=stamp_s, k=keypoints: plain[""].push(s, k), times)
         push(stamp_s, keypoints)
         if index == warm:
             watch.spent_ms.clear()

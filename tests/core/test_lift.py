@@ -60,7 +60,7 @@ def test_known_height_scales_the_depth():
     lifter, pixels, confidence = knows_truth(joints, CAMERA, STAMPS_S)
     people = Proportions(1)
     pose = swing(np.zeros(1)).astype(np.float32)
-    people.update(slice(None), pose, np.full((1, 17), 0.03, np.float32), np.full(1, 0.03, np.float32))
+    people.follow(slice(None), pose, np.full((1, 17), 0.03, np.float32), np.full(1, 0.03, np.float32))
     height = 1.25 * float(stature_m(people.length_m)[0])
     tall = lift(lifter, pixels, confidence, person_height_m=height)
     plain = lift(lifter, pixels, confidence)

@@ -6,6 +6,7 @@ from helpers import CAMERA, seen, walk
 
 from dp3d_core.camera import turn_to
 from dp3d_core.observation import LOG_SIZE_CENTRE, RAY_LIMIT, follow_all, observe
+from dp3d_core.viewpoint import Viewpoint, look
 
 
 def some_rays(frames=6, seed=0):
@@ -27,6 +28,21 @@ def test_numpy_and_torch_agree():
     np.testing.assert_allclose(state, torch_state.numpy(), atol=1e-5)
     for left, right in zip(ours, theirs):
         np.testing.assert_allclose(left, right.numpy(), atol=2e-5)
+
+
+def test_looking_live_is_looking_offline_frame_by_frame():
+    """Three people at once, a frame in which nobody is seen, one person at the edge of the picture."""
+    people = [some_rays(frames=20, seed=seed) for seed in range(3)]
+    stamps_s = people[0][2]
+    rays, confidence = (np.concatenate([person[part] for person in people]) for part in (0, 1))
+    rays[2] *= 8
+    wanted = observe(rays, confidence, follow_all(rays, confidence, np.repeat(stamps_s, 3, 0), np), np)
+    viewpoints, intervals_s = [Viewpoint() for _ in people], np.diff(stamps_s[0], prepend=stamps_s[0, 0]).tolist()
+    for frame, dt_s in enumerate(intervals_s):
+        found = look(viewpoints, rays[:, frame], confidence[:, frame], [dt_s] * 3)
+        for left, right in zip(found, wanted):
+            assert left.dtype == np.float32
+            np.testing.assert_allclose(left, right[:, frame], atol=2e-5)
 
 
 def test_missing_pixels_may_hold_anything():

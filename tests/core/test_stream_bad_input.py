@@ -224,7 +224,7 @@ def test_an_unseen_person_is_predicted_with_growing_sigma_then_dropped(lookahead
             root_sigmas.append(out.root_sigma_m[0])
     assert len(sigmas) == 9 and (np.diff(sigmas) > 0).all() and (np.diff(root_sigmas) > 0).all()
     assert shown == [True] * (9 + lookahead) + [False] * (41 - lookahead)
-    assert len(stream._tracks) == 0
+    assert len(stream._batch.tracks) == 0
 
 
 def test_a_person_who_returns_soon_is_seen_again_at_once():
@@ -393,5 +393,6 @@ def test_any_sequence_of_frames_is_survived(frames, lookahead):
         assert_finite(out)
         if stream.latest is not None:
             assert_finite(stream.latest)
-        for array in (stream._tracks.keys, stream._tracks.pooled, stream._tracks.view, stream._tracks.clean):
-            assert np.isfinite(array[: len(stream._tracks)]).all()
+        tracks = stream._batch.tracks
+        for array in (tracks.keys, tracks.pooled, tracks.seen, tracks.clean):
+            assert np.isfinite(array[: len(tracks)]).all()

@@ -1,0 +1,58 @@
+"""Whoever comes and goes, each camera's people lie together without holes, and everybody keeps what is theirs."""
+
+import numpy as np
+from helpers import tiny_config
+
+from dp3d_core.tracks import Tracks
+
+
+def marked(tracks, person, value):
+    """Write a number of one's own everywhere in a person's row."""
+    for array in tracks._arrays:
+        array[person.row] = value
+    tracks.bones.length_m[person.row] = tracks.bones.weight[person.row] = value
+
+
+def test_rows_are_dense_and_follow_their_people():
+    generator = np.random.default_rng(0)
+    tracks, values = Tracks(tiny_config(), 1, 12, 3, cameras=3), {}
+    for step in range(400):
+        camera = int(generator.integers(3))
+        people = tracks.people[camera]
+        if people and (len(people) == 4 or generator.random() < 0.5):
+            person = people[generator.integers(len(people))]
+            tracks.remove(camera, person)
+            del values[person]
+        else:
+            person = tracks.add(camera, f"{camera}/{step}", 0.0)
+            assert not any(array[person.row].any() for array in (tracks.filled, tracks.pooled, tracks.clean))
+            assert not tracks.bones.weight[person.row].any()
+            values[person] = step
+            marked(tracks, person, step)
+        everybody = [person for people in tracks.people for person in people]
+        assert [person.row for person in everybody] == list(range(len(tracks))) and set(everybody) == set(values)
+        for person, value in values.items():
+            assert all((array[person.row] == value).all() for array in tracks._arrays)
+            assert (tracks.bones.length_m[person.row] == value).all()
+
+
+def test_neighbouring_cameras_are_read_in_place_and_others_copied():
+    tracks = Tracks(tiny_config(), 1, 8, 1, cameras=3)
+    for camera in (0, 0, 2, 1):
+        marked(tracks, tracks.add(camera, "somebody", 0.0), camera)
+    for cameras, rows, numbers in (((0, 1), slice(0, 3), [0, 0, 1]), ((0, 2), [0, 1, 3], [0, 0, 2])):
+        people, found = tracks.of(cameras)
+        assert [person.row for person in people] == list(range(8))[rows] if isinstance(rows, slice) else rows
+        memory = tracks.memory(found)
+        assert memory[2][:, 0].tolist() == numbers
+        assert all(np.shares_memory(part, tracks.keys) == isinstance(rows, slice) for part in memory[:1])
+        assert isinstance(found, slice) == isinstance(rows, slice)
+    tracks.remove(1, tracks.people[1][0])
+    assert tracks.of((0, 2))[1] == slice(0, 3)
+
+
+def test_the_same_rows_are_the_same_objects():
+    """An engine that is handed the arrays of the last frame need not be told again where they lie."""
+    tracks = Tracks(tiny_config(), 1, 2, 1)
+    tracks.add(0, "somebody", 0.0)
+    assert all(left is right for left, right in zip(tracks.memory(slice(0, 1)), tracks.memory(slice(0, 1))))
