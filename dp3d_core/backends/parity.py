@@ -2,7 +2,7 @@
 
 import numpy as np
 
-LIMIT_MM = {"float32": 0.1, "bfloat16": 1.0, "float16": 1.0, "int8": 1.0}
+LIMIT_MM = {"float32": 0.1, "bfloat16": 1.0, "float16": 1.0}
 """Largest mean joint distance with which an engine of this precision may serve."""
 FRAMES = 3
 
