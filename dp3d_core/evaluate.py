@@ -84,6 +84,8 @@ def main(argv=None):
     arguments = _parser().parse_args(argv)
     torch.set_num_threads(1)
     try:
+        if arguments.json:  # before the work, not after it
+            Path(arguments.json).parent.mkdir(parents=True, exist_ok=True)
         lifter = Lifter.load(arguments.weights)
         by_detector, baselines = _material(arguments, lifter)
         if arguments.fit_temperature:

@@ -68,6 +68,9 @@ def run(
     """
     if dev_sequences < 1:
         raise ValueError(f"--dev-sequences: expected at least 1, got {dev_sequences}")
+    if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
+        usable = "cpu or cuda" if torch.cuda.is_available() else "cpu (torch finds no CUDA here)"
+        raise ValueError(f"--device: expected {usable}, got {device!r}")
     rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     own_group = world > 1 and not distributed.is_initialized()
     if own_group:
@@ -78,8 +81,7 @@ def run(
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    motions = load_motions(motions_path)
-    bank = MotionBank(motions.split("train"))
+    motions, bank, dev_bank = _clips(motions_path)
     torch.manual_seed(train.seed)
     denoiser = Denoiser(model, len(ACTIONS))
     texts = None if prompt_bank is None else load_bank(prompt_bank)
@@ -112,7 +114,6 @@ def run(
     if world > 1:
         network = torch.nn.parallel.DistributedDataParallel(denoiser, find_unused_parameters=True)
     dev_generator = torch.Generator().manual_seed(12345)
-    dev_bank = MotionBank(motions.split("dev"))
     reach = model.hallucinated_frames // 2
     sizes = [min(DEV_BATCH, dev_sequences - first) for first in range(0, dev_sequences, DEV_BATCH)]
     dev = [
@@ -190,6 +191,15 @@ def run(
     return weights
 
 
+def _clips(path):
+    """A motion file's clips, and those of training and development as banks; ValueError names a file without either."""
+    motions = load_motions(path)
+    try:
+        return motions, MotionBank(motions.split("train")), MotionBank(motions.split("dev"))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
 def _moved(batch, device):
     return replace(batch, **{item.name: getattr(batch, item.name).to(device) for item in fields(batch)})
 
@@ -230,9 +240,11 @@ def main(argv=None):
             parser.add_argument(f"--{item.name.replace('_', '-')}", type=kind, default=None, help=item.metadata["help"])
         chosen[config] = [item.name for item in fields(config)]
     arguments = vars(parser.parse_args(argv))
-    torch.set_num_threads(arguments["threads"])
     picked = {c: {n: arguments[n] for n in names if arguments[n] is not None} for c, names in chosen.items()}
     try:
+        if arguments["threads"] < 1:
+            raise ValueError(f"--threads: expected at least 1, got {arguments['threads']}")
+        torch.set_num_threads(arguments["threads"])
         model = replace(PRESETS[arguments["preset"]], **picked[ModelConfig])
         train = from_dict(TrainConfig, picked[TrainConfig])
         weights = run(
@@ -240,7 +252,7 @@ def main(argv=None):
             minutes=arguments["minutes"], resume=arguments["resume"], device=arguments["device"],
             dev_sequences=arguments["dev_sequences"], prompt_bank=arguments["prompt_bank"],
         )  # fmt: skip
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, FloatingPointError) as error:
         raise SystemExit(f"train: {error}") from None
     print(f"weights: {weights}")
 

@@ -21,6 +21,8 @@ def synthetic_sequences(motions, *, rate_hz=30.0, detector=None, seed=0, coco=Fa
     """
     if not len(motions):
         raise ValueError("motions: expected at least one clip in this split, got none")
+    if not 1 <= rate_hz <= 240:
+        raise ValueError(f"rate_hz: expected 1 to 240 frames per second, got {rate_hz}")
     bank, labels, sequences = MotionBank(motions), clip_labels(motions), []
     for index in range(len(motions)):
         clip = motions.clip(index)

@@ -259,6 +259,8 @@ def test_json_writes_nan_as_null():
         (("--motions", "missing.npz"), "missing.npz"),
         (("--motions", "{motions}", "--samples", "3"), "--samples: expected with --mode offline"),
         (("--motions", "{motions}", "--split", "test"), "test"),
+        (("--motions", "{motions}", "--rate-hz", "0"), "rate_hz: expected 1 to 240 frames per second, got 0"),
+        (("--motions", "{motions}", "--rate-hz", "nan"), "rate_hz: expected 1 to 240"),
         (("--motions", "{motions}", "--mode", "offline", "--samples", "0"), "samples: expected at least 1"),
         (("--motions", "{motions}", "--mode", "offline", "--aggregate", "jpma"), "aggregate: expected more than one"),
         (("--motions", "{motions}", "--mode", "offline", "--steps", "0"), "steps: expected at least 1"),

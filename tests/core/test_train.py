@@ -104,7 +104,7 @@ def test_shipped_weights_are_the_average(tmp_path, motions):
 
 def test_average_is_the_recursion():
     module = torch.nn.Linear(1, 1, bias=False)
-    ema, expected = train.Ema(module, 0.5), float(module.weight)
+    ema, expected = train.Ema(module, 0.5), module.weight.item()
     for step in range(30):
         with torch.no_grad():
             module.weight += 1
@@ -210,7 +210,8 @@ def test_two_processes_hold_one_network(tmp_path, motions):
     [
         (["--heads=5"], "ModelConfig.heads"), (["--batch=0"], "TrainConfig.batch"),
         (["--motions=absent.npz"], "absent.npz"), (["--minutes=0"], "--minutes"),
-        (["--resume"], "--resume: expected"),
+        (["--resume"], "--resume: expected"), (["--threads=0"], "--threads: expected at least 1, got 0"),
+        (["--device=tpu"], "--device: expected cpu"), (["--learning-rate=1e35"], "lower --learning-rate"),
     ],
 )  # fmt: skip
 def test_command_line_errors_are_one_line(tmp_path, motions, more, message):
@@ -224,6 +225,20 @@ def test_a_switch_that_is_neither_on_nor_off_is_refused(tmp_path, motions, word,
     with pytest.raises(SystemExit):
         train.main(command(tmp_path / "out", motions, f"--affinity={word}")[2:])
     assert f"--affinity: expected one of true, yes, 1, false, no, 0, got {word!r}" in capsys.readouterr().err
+
+
+def test_a_motion_file_without_a_split_is_named(tmp_path):
+    path = tmp_path / "all_train.npz"
+    save_motions(path, walking_motions(splits=("train",) * 3))
+    with pytest.raises(SystemExit, match=r"train: .*all_train\.npz: split: expected one of \['train'\], got 'dev'"):
+        train.main(command(tmp_path / "out", path)[2:])
+
+
+def test_neighbours_are_hallucinated_from_a_quarter_on(tmp_path, motions):
+    """n = 1, which is none, then 3, as DreamPose3D trains."""
+    run(tmp_path / "out", motions, steps=8)
+    found = {step: any("hallucination" in name for name in row) for step, row in rows(tmp_path / "out").items()}
+    assert found == {step: step > 8 * train.HALLUCINATE_FROM for step in range(1, 9)}
 
 
 def test_command_line_makes_the_configs(tmp_path, motions, monkeypatch, capsys):

@@ -1,0 +1,48 @@
+"""What a run shows while it trains: scalars and pictures in TensorBoard, a bar; nothing where neither is installed."""
+# B sequences, T frames, J = 17 joints
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+from helpers import swing
+
+from dp3d_core.train_report import HALF_HEIGHT_M, PICTURED, TILE_PX, Reporter, draw_poses
+
+
+def test_scalars_and_pictures_can_be_read_back(tmp_path, capsys):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    pytest.importorskip("tqdm")
+    reporter = Reporter(tmp_path, 3, 10)
+    poses = torch.from_numpy(swing(np.zeros(8)))[:, None].float()
+    reporter.scalars({"causal/position": 0.25, "lr": 1e-3}, 5)
+    reporter.picture(lambda: (poses, poses), 5)
+    reporter.close()
+    events = accumulator.EventAccumulator(str(tmp_path))
+    events.Reload()
+    assert [(e.step, e.value) for e in events.Scalars("causal/position")] == [(5, 0.25)]
+    (image,) = events.Images("dev/answer_beside_truth")
+    assert (image.height, image.width, image.step) == (2 * TILE_PX, PICTURED * TILE_PX, 5)
+    shown = capsys.readouterr().err
+    assert "5/10" in shown and "causal/position=0.25" in shown
+
+
+def test_a_pose_is_drawn_where_it_is_in_both_views():
+    pose = np.zeros((1, 17, 3))
+    pose[0, 16] = (0.5, -0.5, 0.25)  # the right wrist, blue
+    image = draw_poses(pose, np.full_like(pose, np.nan))
+    blue = (image == (80, 170, 255)).all(-1)
+    pixel = lambda metres: int((metres / HALF_HEIGHT_M + 1) * TILE_PX / 2)  # noqa: E731
+    assert blue[pixel(-0.5), pixel(0.5)] and blue[TILE_PX + pixel(-0.5), pixel(0.25)]
+    assert not blue[pixel(0.5)].any()
+
+
+def test_without_tensorboard_and_tqdm_training_goes_on(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    reporter = Reporter(tmp_path, 0, 10)
+    reporter.scalars({"lr": 1.0}, 1)
+    reporter.picture(lambda: pytest.fail("nobody looks"), 1)
+    reporter.close()
+    assert not list(tmp_path.iterdir()) and capsys.readouterr().err == ""
