@@ -139,7 +139,7 @@ class Stream:
             return Skeletons.empty(stamp_s, self.metric)
         oldest_s = self.window_stamps_s[0] if self.window_stamps_s else stamp_s
         self.window_stamps_s.append(stamp_s)
-        ids, joints_px, confidence, enough = self._joints(arrival)
+        ids, rays, confidence, enough = self._look(arrival)
         self._forget(stamp_s)
         self._make_room([person for person, visible in zip(ids, enough) if visible])
         seen = self._meet(ids, enough, stamp_s)
@@ -151,21 +151,21 @@ class Stream:
         for person in self._people:
             person.unseen_s.append(stamp_s - person.last_seen_s)
         dt_s = [past_s if person.frames else 0.0 for person in self._people]
-        rays = self.camera.rays(joints_px)
         if seen != self._people:
             rays, confidence = self._in_rows(seen, rays, confidence)
         return Sight(rays, confidence, dt_s, self.window_stamps_s[0] - oldest_s)
 
-    def _joints(self, arrival):
-        """Ids, 17 joints (P, 17, 2) with confidence (P, 17), and for each person whether enough of them are seen."""
+    def _look(self, arrival):
+        """Ids, rays (P, 17, 2) with confidence (P, 17), and for each person whether enough joints are seen."""
         config, ids, keypoints_px, confidence = self.config, *arrival[2:]
         if arrival.nameless:
             ids, keypoints_px, confidence = self._intake.assign(keypoints_px, confidence)
         joints_px, confidence = adapt(keypoints_px, confidence, self._intake.source)
         confidence *= confidence >= config.min_confidence
+        rays, confidence = self.camera.see(joints_px, confidence)
         enough = [number >= config.min_joints for number in (confidence > 0).sum(1).tolist()]
         self.count("few_joints", enough.count(False))
-        return ids, joints_px, confidence, enough
+        return ids, rays, confidence, enough
 
     def _in_rows(self, seen, rays, confidence):
         """What the people of a message show (`seen`: each one's `Person`, or None) as rows of all who are followed."""

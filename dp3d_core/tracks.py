@@ -38,6 +38,8 @@ class Tracks:
         self.cached = config.window_frames - 1
         self.people = [[] for _ in range(cameras)]
         """Of each camera, in the order of their rows."""
+        # as many rows again, never touched: a pass that is filled up to the size of an engine reads beyond its people
+        most_people *= 2
         cache = (most_people, config.frame_layers, groups, self.cached, config.frame_width)
         # the network's memory
         self.keys, self.values = np.zeros(cache, f32), np.zeros(cache, f32)

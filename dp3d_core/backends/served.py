@@ -80,6 +80,7 @@ class Served:
                     if shape not in self._engines:
                         progress(f"{self._builder.name} {kind}, {batch} people, {rows} rows")
                         self._engines[shape] = self._load(shape) or self._build(shape)
+                        self._serving = {}  # a better fit may be here now
             except ParityError as error:
                 self._refuse("parity_refused", error)
             except Exception as error:  # a compiler may fail in any way; each is named, and the next builder serves
@@ -92,19 +93,35 @@ class Served:
 
     def _run(self, kind, arrays, rows):
         people = len(arrays[0])
-        engine, batch = self._find(kind, people, rows)
+        # looked up once for each number of people: this is done for every frame
+        found = self._serving.get((kind, people, rows))
+        if found is None:
+            found = self._find(kind, people, rows)
+            if found[0] is not None:
+                self._serving[kind, people, rows] = found
+        engine, batch = found
         if engine is None:
             self.name = "eager"
             return getattr(self._eager, "step" if kind == "rolling" else "window")(*arrays)
         try:
             if batch != people:
-                arrays = [widen(array, batch) for array in arrays]
+                arrays = [self._widened(index, array, batch) for index, array in enumerate(arrays)]
             outputs = engine(*arrays)
         except Exception as error:  # an engine that breaks must not stop the stream; nothing is hidden
             self._refuse("engine_failed", error, final=True)
             return self._run(kind, [array[:people] for array in arrays], rows)
         self.name = self._target
         return outputs if batch == people else tuple(output[:people] for output in outputs)
+
+    def _widened(self, index, array, batch):
+        """Input number `index` with `batch` rows; for the array of the last frame the same object, if it is a view."""
+        narrow, wide = self._wide.get(index, (None, None))
+        if narrow is array and len(wide) == batch:
+            return wide
+        wide = widen(array, batch)
+        if wide.base is not None and wide.base is array.base:
+            self._wide[index] = array, wide
+        return wide
 
     def _find(self, kind, people, rows):
         """The smallest engine that holds this many people and its size; (None, 0) if eager has to."""
@@ -175,6 +192,7 @@ class Served:
     def _next_builder(self):
         """Take the next builder that can run here; none left means eager."""
         self._builder, self._engines, self._absent, self.parity_mm = None, {}, set(), {}
+        self._serving, self._wide = {}, {}
         while self._remaining and self._builder is None:
             kind = self._remaining.pop(0)
             missing = kind.missing(self._denoiser)
@@ -213,15 +231,17 @@ class Served:
 def widen(array, rows):
     """`array` (B, ...) with `rows` rows; those that are added hold anything finite.
 
-    Where the array is the head of a larger one, as in `Tracks`, that one's next rows are used and nothing is copied.
+    Where the array is a part of a larger one, as in `Tracks`, that one's next rows are used and nothing is copied.
     """
     base = array.base
     if (
-        isinstance(base, np.ndarray) and base.shape[1:] == array.shape[1:] and len(base) >= rows
-        and base.flags.c_contiguous and base.dtype == array.dtype
-        and base.__array_interface__["data"][0] == array.__array_interface__["data"][0]
+        isinstance(base, np.ndarray) and base.shape[1:] == array.shape[1:] and base.dtype == array.dtype
+        and base.flags.c_contiguous and array.flags.c_contiguous
     ):  # fmt: skip
-        return base[:rows]
+        ahead = array.__array_interface__["data"][0] - base.__array_interface__["data"][0]
+        first = ahead // base.strides[0]
+        if len(base) >= first + rows:
+            return base[first : first + rows]
     wide = np.zeros((rows, *array.shape[1:]), array.dtype)
     wide[: len(array)] = array
     return wide

@@ -133,8 +133,11 @@ def test_a_larger_engine_serves_fewer_people(denoiser, tmp_path):
 def test_sizes_and_filling_up():
     assert [fitting_batch(people) for people in (1, 2, 3, 5, 16, 17, 33)] == [1, 2, 4, 8, 16, 32, 64]
     whole = np.arange(32, dtype=np.float32).reshape(8, 4).copy()
-    assert np.shares_memory(widen(whole[:3], 4), whole)
-    assert not np.shares_memory(widen(whole[1:4], 4), whole)
+    for part, filled_up in ((whole[:3], whole[:4]), (whole[2:5], whole[2:6])):
+        np.testing.assert_array_equal(widen(part, 4), filled_up)
+        assert np.shares_memory(widen(part, 4), whole)
+    beyond_the_end = widen(whole[5:], 4)
+    assert not np.shares_memory(beyond_the_end, whole) and (beyond_the_end[:3] == whole[5:]).all()
     alone = widen(np.ones((3, 4), np.float32), 4)
     assert alone.shape == (4, 4) and (alone[:3] == 1).all() and np.isfinite(alone).all()
 
