@@ -6,6 +6,10 @@ positions_3d: {subject: {action: (T, 32, 3) metres, world axes, Z up}}; `data_2d
 (h36m_cameras.read_cameras), for extrinsics must be exact. Protocols: train S1, 5, 6, 7, 8, test S9, 11; 50 Hz;
 "Walking 1" counts as Walking; all four cameras; 17 joints, or dp3d_core.metrics.JOINTS_14.
 
+    python -m dp3d_core.data.h36m data_3d_h36m.npz --out h36m.npz
+
+writes the training subjects' motion for dp3d_core.train, S8 held back to watch the training by; never the test's.
+
 Knows nothing of images, networks or error metrics.
 
 # T frames, J = 17 joints, 32 joints of the original
@@ -13,12 +17,13 @@ Knows nothing of images, networks or error metrics.
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import numpy as np
 
 from dp3d_core.data.h36m_cameras import PlacedCamera, read_cameras
-from dp3d_core.data.motions import Motions
+from dp3d_core.data.motions import Motions, join_motions, save_motions
 from dp3d_core.data.sequences import EvalSequence
 from dp3d_core.data.vp3d_npz import read_vp3d
 from dp3d_core.skeleton import LEFT, RIGHT
@@ -173,3 +178,26 @@ def _cut(keypoints_px, frames, title) -> np.ndarray:
     if len(keypoints_px) < frames:
         raise ValueError(f"{title}: expected at least the {frames} frames of the motion, got {len(keypoints_px)}")
     return keypoints_px[:frames]
+
+
+def main(argv=None):
+    """Command line: the training motion as a motion file."""
+    parser = argparse.ArgumentParser(prog="python -m dp3d_core.data.h36m", description=main.__doc__)
+    parser.add_argument("data_3d", help="VideoPose3D's data_3d_h36m.npz")
+    parser.add_argument("--out", required=True, help="motion file to write (.npz)")
+    parser.add_argument("--dev", default="S8", choices=TRAIN_SUBJECTS, help="subject held back as development split")
+    arguments = parser.parse_args(argv)
+    kept = tuple(subject for subject in TRAIN_SUBJECTS if subject != arguments.dev)
+    try:
+        motions = join_motions([
+            load_h36m_motions(arguments.data_3d, subjects=kept, split="train"),
+            load_h36m_motions(arguments.data_3d, subjects=(arguments.dev,), split="dev"),
+        ])  # fmt: skip
+        save_motions(arguments.out, motions, half=True)
+    except (ValueError, OSError) as error:
+        raise SystemExit(f"h36m: {error}") from None
+    print(f"{arguments.out}: {len(motions)} clips, {motions.minutes:.2f} minutes at {FPS:g} fps")
+
+
+if __name__ == "__main__":
+    main()

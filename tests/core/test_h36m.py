@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from dp3d_core.data import h36m
+from dp3d_core.data.actions import clip_labels
 from dp3d_core.data.h36m import (
     ACTIONS_15,
     KEPT_JOINTS,
@@ -15,6 +17,7 @@ from dp3d_core.data.h36m import (
     load_h36m_motions,
 )  # fmt: skip
 from dp3d_core.data.h36m_cameras import read_cameras
+from dp3d_core.data.motions import load_motions
 from dp3d_core.data.sequences import EvalSequence
 from dp3d_core.skeleton import JOINT_NAMES, PARENTS
 
@@ -147,6 +150,16 @@ def test_training_motion_is_world_motion_relative_to_the_hip(files):
     assert len(motions) == len(TRAIN_SUBJECTS) * len(VIDEOS) and motions.fps == 50
     np.testing.assert_allclose(motions.clip(0).joints_m, positions(6, 0)[:, list(KEPT_JOINTS)], atol=1e-6)
     assert set(motions.actions) == {"Walking", "Sitting", "Photo"} and set(motions.splits) == {"train"}
+
+
+def test_the_command_writes_motions_that_train_and_none_of_the_tests(files, capsys):
+    h36m.main([str(files / "data_3d.npz"), "--out", str(files / "motions.npz")])
+    motions = load_motions(files / "motions.npz")
+    assert len(motions.split("dev")) == len(VIDEOS) and set(motions.split("dev").subjects) == {"S8"}
+    assert set(motions.split("train").subjects) == {"S1", "S5", "S6", "S7"} and motions.fps == 50
+    assert clip_labels(motions).max() >= 0 and "clips" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match=r"^h36m: .*absent.npz"):
+        h36m.main([str(files / "absent.npz"), "--out", str(files / "motions.npz")])
 
 
 def test_cameras_are_read_from_videopose3d_source_without_running_it(files):
