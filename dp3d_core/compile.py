@@ -11,18 +11,11 @@ import time
 
 def build(weights, out, *, backend="auto", device="cpu", people=16, lookaheads=(0, 2, 4), precision="float32",
           threads=1, window=False, bar=None):  # fmt: skip
-    """Fill the folder `out` with engines; returns the backend. RuntimeError says why if they cannot be built."""
+    """Fill the folder `out` with engines; returns the backend. RuntimeError or ValueError if they cannot be built."""
     from dp3d_core import checkpoint
-    from dp3d_core.backends import make_backend
+    from dp3d_core.backends import make_backend, place
 
-    denoiser = checkpoint.load(weights).denoiser
-    try:
-        denoiser.to(device)
-    except (AssertionError, RuntimeError) as error:
-        why = str(error).strip().split("\n")[0]
-        raise RuntimeError(
-            f"device {device}: {why}; engines for a GPU are built on the machine that runs them"
-        ) from None
+    denoiser = place(checkpoint.load(weights).denoiser, device)
     made = make_backend(backend, denoiser, threads=threads, precision=precision, cache_dir=out)
     jobs = [("rolling", lookahead + 1) for lookahead in lookaheads]
     if window:

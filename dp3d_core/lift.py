@@ -5,7 +5,7 @@ import numpy as np
 import torch
 
 from dp3d_core import checkpoint
-from dp3d_core.backends import make_backend
+from dp3d_core.backends import make_backend, place
 from dp3d_core.batch import Streams
 from dp3d_core.config import LOOKAHEADS, StreamConfig, from_dict
 from dp3d_core.diffusion import band_mask, causal_mask
@@ -32,12 +32,12 @@ class Lifter:
 
     @classmethod
     def load(cls, weights="small", *, backend="auto", device="cpu", **engines):
-        """Weights by shipped name or path; ValueError says in one sentence what is wrong with them.
+        """Weights by shipped name or path; ValueError says in one sentence what is wrong with them, or the device.
 
         backend and engines (threads, precision, cache_dir): see `dp3d_core.backends.make_backend`.
         """
         loaded = checkpoint.load(weights)
-        loaded.denoiser.to(device)
+        place(loaded.denoiser, device)
         return cls(loaded, weights_name=str(weights), backend=backend, **engines)
 
     @property
@@ -49,6 +49,11 @@ class Lifter:
     def backend_note(self):
         """Why that, or what went wrong with a better one."""
         return self._backend.note
+
+    @property
+    def backend_counters(self):
+        """{cause: number} of what went wrong with backends and of the engine cache's hits and misses; empty if none."""
+        return dict(self._backend.counters)
 
     @property
     def config(self):

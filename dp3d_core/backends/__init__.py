@@ -29,6 +29,18 @@ def available(denoiser=None):
     return usable, [(name, why) for name, why in missing.items() if why is not None]
 
 
+def place(denoiser, device):
+    """The denoiser, moved to `device`; ValueError says why there is none such here."""
+    try:
+        return denoiser.to(device)
+    except (AssertionError, RuntimeError) as error:
+        why = str(error).strip().split("\n")[0]
+        raise ValueError(
+            f"device: expected one that PyTorch can use here, got {str(device)!r} ({why}); what runs on a GPU is built "
+            "on the machine that has it"
+        ) from None
+
+
 def make_backend(name, denoiser, *, threads=1, precision="float32", cache_dir=None):
     """The backend called `name`; ValueError lists the known ones, and the precisions.
 

@@ -19,7 +19,7 @@ COLUMNS = (
 
 def run(*, backends=None, presets=("small",), people=(1, 4, 8, 16), full=False, gpu=False, threads=1, weights=None,
         cache_dir=None, progress=True):  # fmt: skip
-    """Measure and return the report: machine, rows (see COLUMNS), push, gpu, refused, contention."""
+    """Measure and return the report: machine, rows (see COLUMNS), push, start, gpu, refused, contention."""
     import torch
 
     from dp3d_core.backends import available, make_backend
@@ -94,9 +94,10 @@ def run(*, backends=None, presets=("small",), people=(1, 4, 8, 16), full=False, 
             400 if full else 120,
         )
     ]
+    starts = _starts(networks, weights or {}, presets, people, cache_dir, threads, refused)
     report = {
         "machine": machine(), "torch": torch.__version__, "weights": networks.sources, "rows": rows, "push": pushes,
-        "contention": contention(times.values()), "refused": refused, "gpu": [],
+        "start": starts, "contention": contention(times.values()), "refused": refused, "gpu": [],
         "gpu_note": "not asked for; --gpu times one" if not gpu else gpu_part.reason_not(),
     }  # fmt: skip
     if gpu and report["gpu_note"] is None:
@@ -129,6 +130,21 @@ def _pushes(denoiser, made, preset, people, frames):
     return rows
 
 
+def _starts(networks, weights, presets, people, cache_dir, threads, refused):
+    """As users start: shipped weights or those given, on the best backend. What fails goes into `refused`."""
+    from dp3d_core.bench import start
+
+    rows = []
+    for preset in (preset for preset in presets if networks.sources[preset] == "weights"):
+        for count in sorted({min(people), max(people)}):
+            try:
+                timed = start.measure(weights.get(preset, preset), people=count, cache_dir=cache_dir, threads=threads)
+                rows.append({"preset": preset, **timed})
+            except RuntimeError as error:
+                refused.append((f"start {preset} people {count}", str(error)))
+    return rows
+
+
 def table(report):
     """The report as text."""
     lines = [
@@ -153,6 +169,12 @@ def table(report):
         lines.append(
             f"push {row['backend']} {row['preset']} people {row['people']} lookahead {row['lookahead']}: "
             f"{row['ms_p50']:.3f} ms p50, {row['ms_p99']:.3f} p99, cpu {row['ms_cpu_p50']:.3f} ({parts})"
+        )
+    for row in report["start"]:
+        parts = ", ".join(f"{what} {seconds:.2f}" for what, seconds in row["parts_s"].items())
+        lines.append(
+            f"start {row['backend']} {row['preset']} people {row['people']}, engines built before: "
+            f"{row['seconds']:.2f} s to the first skeleton, cpu {row['cpu_seconds']:.2f} ({parts})"
         )
     for row in report["gpu"]:
         lines.append(

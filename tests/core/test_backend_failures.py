@@ -11,6 +11,7 @@ import pytest
 import torch
 from engines import arrays, echo, network
 
+from dp3d_core import Lifter
 from dp3d_core import compile as compile_ahead
 from dp3d_core.backends import available, cache, compiled, cpu, make_backend, tensorrt
 from dp3d_core.backends.cache import EngineCache
@@ -242,5 +243,11 @@ def test_compiling_ahead_says_what_is_wrong(tmp_path):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
 @pytest.mark.parametrize("options", [["--backend", "tensorrt"], ["--backend", "auto", "--device", "cuda"]])
 def test_compiling_ahead_for_a_gpu_that_is_not_here_says_so(tmp_path, options):
-    with pytest.raises(SystemExit, match=r"compile: device cuda: .*on the machine that runs them"):
+    with pytest.raises(SystemExit, match=r"compile: device: .*'cuda' .*on the machine that has it"):
         compile_ahead.main(["--weights", "small", "--out", str(tmp_path), *options])
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
+def test_loading_onto_a_gpu_that_is_not_here_says_so():
+    with pytest.raises(ValueError, match="device: expected one that PyTorch can use here, got 'cuda'"):
+        Lifter.load("small", device="cuda")

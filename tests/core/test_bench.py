@@ -1,13 +1,14 @@
 """The bench runs, its rows are whole, and its limits and ratios are what they say."""
 
 import json
+import sys
 
 import pytest
 import torch
 
 from dp3d_core import bench, checkpoint
 from dp3d_core.backends.graphs import RollingStep, rolling_example
-from dp3d_core.bench import cases, gpu, limits
+from dp3d_core.bench import cases, gpu, limits, start
 from dp3d_core.bench.clock import Times, contention, interleave, pace
 from dp3d_core.bench.push import Stopwatch
 from dp3d_core.config import ModelConfig
@@ -19,9 +20,14 @@ TINY = ModelConfig(window_frames=6, joint_width=16, joint_layers=1, frame_width=
 
 @pytest.fixture
 def tiny(tmp_path, monkeypatch):
-    """Path of tiny weights; a tiny network in place of the MixSTE-size one, and no waiting for 30 frames a second."""
+    """Path of tiny weights; a tiny network in place of the MixSTE-size one, no waiting for 30 frames a second, and starts
+    that build no engine.
+    """
     monkeypatch.setattr(cases, "MIXSTE_243", TINY)
     monkeypatch.setattr("dp3d_core.bench.clock.pace", lambda call: pace(call, period_s=0.001, calls=8))
+    measure = start.measure
+    monkeypatch.setattr(start, "STARTS", 1)
+    monkeypatch.setattr(start, "measure", lambda *given, **options: measure(*given, **options, backend="eager"))
     torch.manual_seed(0)
     path = tmp_path / "tiny.safetensors"
     checkpoint.save(path, Denoiser(TINY, 14).eval(), actions=[str(index) for index in range(14)])
@@ -30,7 +36,7 @@ def tiny(tmp_path, monkeypatch):
 
 def test_command_line_writes_rows_with_all_columns_and_a_plot(tiny, tmp_path, capsys):
     report_path, plot_path = tmp_path / "bench.json", tmp_path / "bench.png"
-    options = ["--backends", "eager", "--people", "1", "8", "--weights", str(tiny), "--gpu"]
+    options = ["--backends", "eager", "--people", "1", "8", "--weights", str(tiny), "--gpu", "--cache", str(tmp_path)]
     try:
         import matplotlib  # noqa: F401
 
@@ -47,6 +53,8 @@ def test_command_line_writes_rows_with_all_columns_and_a_plot(tiny, tmp_path, ca
         assert row["times_limit"] == pytest.approx(row["ms_p50"] / row["limit_ms"])
     assert {(row["people"], row["lookahead"]) for row in report["push"]} == {(1, 0), (1, 4), (8, 0), (8, 4)}
     assert all("network step" in row["parts_ms"] for row in report["push"])
+    assert [row["people"] for row in report["start"]] == [1, 8]
+    assert all(0 < sum(row["parts_s"].values()) < row["seconds"] for row in report["start"])
     assert 0 <= report["contention"] <= 1 and report["machine"]["cores"] >= 1
     if gpu.reason_not() is not None:
         assert report["gpu"] == [] and report["gpu_note"] == gpu.reason_not()
@@ -57,7 +65,11 @@ def test_command_line_writes_rows_with_all_columns_and_a_plot(tiny, tmp_path, ca
 
 def test_a_backend_that_cannot_run_is_listed_as_not_run(tiny, monkeypatch):
     monkeypatch.setattr("dp3d_core.backends.available", lambda: (["eager"], [("cpu", "no openvino")]))
+    monkeypatch.setattr(
+        start, "measure", lambda *_, **__: start._start([sys.executable, "-c", "raise OSError('no room')"])
+    )
     report = bench.run(backends=("eager", "cpu"), people=(1,), weights={"small": tiny}, progress=False)
+    assert ("start small people 1", "start: OSError: no room") in report["refused"]
     assert ("cpu", "no openvino") in report["refused"]
     assert "not run: cpu: no openvino" in bench.table(report)
 
