@@ -89,9 +89,9 @@ class Bench:
         header.stamp.sec, header.stamp.nanosec = divmod(stamp_ns, 1_000_000_000)
         return header
 
-    def publish_people(self, count=1, stamp_ns=None, topic="/lifter/keypoints", keypoints=17):
+    def publish_people(self, count=1, stamp_ns=None, topic="/lifter/keypoints", keypoints=17, header=None):
         """One frame of `count` upright people; returns its header."""
-        header = self.header(stamp_ns)
+        header = self.header(stamp_ns) if header is None else header
         self.cloud_publisher(topic).publish(cloud_from_people(people(count, keypoints), header))
         return header
 
