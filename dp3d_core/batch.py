@@ -33,6 +33,8 @@ class Streams(Mapping):
     """{camera name: `Stream`}; made by `Lifter.streams`. `config` is a `StreamConfig`; max_people is of each camera."""
 
     def __init__(self, *, backend, model, groups, actions, temperature, cameras, config):
+        if not cameras:
+            raise ValueError("cameras: expected one or more {name: Camera}, got none")
         self.config, self.backend = config, backend
         self.tracks = Tracks(model, groups, config.max_people * len(cameras), config.lookahead + 1, len(cameras))
         source = joint_set(config.joint_set)
@@ -66,11 +68,12 @@ class Streams(Mapping):
         if unknown is not None:
             raise ValueError(f"frames: expected cameras of {list(self._streams)}, got {unknown!r}")
         arrivals = [(self._streams[name], self._streams[name].check(*frame)) for name, frame in frames.items()]
+        # in the order of their rows: who comes or goes moves only the people of later cameras
+        arrivals.sort(key=lambda item: item[0].number)
         taken = [(stream, stream.take(arrival)) for stream, arrival in arrivals]
         out = {stream.name: sight for stream, sight in taken}
         passing = [(stream, sight) for stream, sight in taken if not isinstance(sight, Skeletons)]
         if passing:
-            passing.sort(key=lambda item: item[0].number)
             out.update(self._pass([stream for stream, _ in passing], [sight for _, sight in passing]))
         return out
 
