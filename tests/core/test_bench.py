@@ -20,9 +20,7 @@ TINY = ModelConfig(window_frames=6, joint_width=16, joint_layers=1, frame_width=
 
 @pytest.fixture
 def tiny(tmp_path, monkeypatch):
-    """Path of tiny weights; a tiny network in place of the MixSTE-size one, no waiting for 30 frames a second, and starts
-    that build no engine.
-    """
+    """Path of tiny weights; MixSTE's network tiny too, no waiting for 30 frames a second, no engines at start."""
     monkeypatch.setattr(cases, "MIXSTE_243", TINY)
     monkeypatch.setattr("dp3d_core.bench.clock.pace", lambda call: pace(call, period_s=0.001, calls=8))
     measure = start.measure
