@@ -1,5 +1,6 @@
 """Live nodes for tests: real processes over real DDS, each test in a domain of its own, ended whatever happens."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -56,8 +57,15 @@ class LiveNode:
                 pytest.fail(f"the node never said {text!r}; it said:\n{self.text()}")
             time.sleep(0.02)
 
-    def end(self):
-        """Kill it and whatever it has started, if it still runs."""
+    def end(self, patience_s=5.0):
+        """End it and whatever it has started, if it still runs.
+
+        Killed at once it would leave its shared memory behind, over which later nodes of the same domain may stumble.
+        """
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(patience_s)
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
