@@ -162,9 +162,13 @@ def _corrected(covariance, variance):
 
 
 def smooth(root_cam_m, depth_variance, solved, stamps_s):
-    """Offline roots: the filter forward and backward in time, averaged by precision. (T, 3), (T,), (T,), (T,)."""
+    """Offline roots: the filter forward and backward in time, averaged by precision. (T, 3), (T,), (T,), (T,).
+
+    Only the forward pass has taken in a frame's own measurement (Fraser & Potter, 1969): counted twice, it would pull
+    each root to its own noise.
+    """
     passes = []
-    for order in (slice(None), slice(None, None, -1)):
+    for order, own in ((slice(None), True), (slice(None, None, -1), False)):
         filter_, out, spread, last = RootFilter(), [], [], None
         for root, variance, ok, stamp in zip(
             root_cam_m[order].tolist(), depth_variance[order].tolist(), solved[order].tolist(),
@@ -173,10 +177,13 @@ def smooth(root_cam_m, depth_variance, solved, stamps_s):
             dt_s = 0.0 if last is None else abs(stamp - last)
             last = stamp
             filter_.predict(dt_s)
+            before = filter_.mean, filter_.variance if filter_.started else (1e6, 1e6, 1e6)
             if ok:
                 filter_.correct(root, variance, dt_s or 1 / 30)
-            out.append(filter_.mean)
-            spread.append(filter_.variance if filter_.started else (1e6, 1e6, 1e6))
+            after = filter_.mean, filter_.variance if filter_.started else (1e6, 1e6, 1e6)
+            mean, variances = after if own else before
+            out.append(mean)
+            spread.append(variances)
         passes.append((np.array(out)[order], 1 / np.maximum(np.array(spread)[order], 1e-12)))
     (ahead, ahead_weight), (back, back_weight) = passes
     blended = (ahead * ahead_weight + back * back_weight) / (ahead_weight + back_weight)

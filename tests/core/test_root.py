@@ -211,3 +211,13 @@ def test_stature_of_a_standing_figure_is_its_height():
     people.follow(ALL, pose, np.full((1, 17), 0.03, np.float32), np.full(1, 1 / 30, np.float32))
     head_to_ankle = pose[0, 3, 1] - pose[0, 10, 1]
     assert stature_m(people.length_m)[0] == pytest.approx(head_to_ankle + 0.08, abs=0.01)
+
+
+def test_a_frames_own_measurement_counts_once_in_smoothing():
+    """One wrong depth bends the way; counted in both passes it would leave a spike on it."""
+    stamps_s = np.arange(61) / 30
+    root = np.tile([0.3, 0.1, 4.0], (61, 1))
+    root[30] *= 1.2
+    smoothed, _ = smooth(root, np.full(61, 0.1**2), np.ones(61, bool), stamps_s)
+    spike = smoothed[30, 2] - (smoothed[29, 2] + smoothed[31, 2]) / 2
+    assert abs(spike) < 0.1 * (smoothed[30, 2] - 4)
