@@ -87,17 +87,21 @@ class Lifter:
             temperature=self.temperature, cameras=cameras, config=config,
         )  # fmt: skip
 
-    def warm_up(self, people=1, lookahead=0):
-        """Build the engines for up to `people` (seconds, once: they are kept on disk) and run the step a few times."""
+    def warm_up(self, people=1, lookahead=0, cameras=1):
+        """Build the engines for up to `people` in each of `cameras` that share their passes (seconds, once: they are
+        kept on disk) and run the step a few times."""
         from dp3d_core.camera import Camera
 
-        self._backend.prepare(people, lookahead + 1)
+        self._backend.prepare(people * cameras, lookahead + 1)
 
         camera = Camera.from_fov(width=640, height=480)
-        stream = self.stream(camera=camera, joint_set="h36m17", lookahead=lookahead, max_people=max(people, 1))
+        streams = self.streams(
+            dict.fromkeys(range(cameras), camera), joint_set="h36m17", lookahead=lookahead, max_people=max(people, 1)
+        )
         points = np.random.default_rng(0).uniform(100, 300, (17, 2)).astype(np.float32)
+        everybody = {person: (points, np.ones(17)) for person in range(people)}
         for frame in range(3):
-            stream.push(frame / 30, {person: (points, np.ones(17)) for person in range(people)})
+            streams.push({name: (frame / 30, everybody) for name in streams})
 
     def lift(
         self, keypoints_px, confidence, stamps_s, *, camera, joint_set="coco17", person_height_m=0.0, steps=1,

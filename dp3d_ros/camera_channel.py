@@ -1,6 +1,6 @@
 """One camera of the lifter node: keypoints and CameraInfo in, skeletons out.
 
-A callback reads: convert, push, publish.
+A callback converts and adds the frame to the next pass; what comes back is published.
 """
 
 import time
@@ -12,6 +12,7 @@ from dp3d_core.skeleton import joint_set
 from dp3d_ros.conversions.camera_info import camera_from_info, signature
 from dp3d_ros.conversions.keypoints import BadMessage, stamp_ns
 from dp3d_ros.outputs import Outputs
+from dp3d_ros.shared_pass import Frame
 from dp3d_ros.sources import DEFAULT_TOPICS, SOURCES, Subscriptions
 from dp3d_ros.statistics import SequenceGaps, Statistics
 from dp3d_ros.timeline import Timeline
@@ -21,22 +22,18 @@ BELIEVABLE_AGE_S = 60.0
 
 
 class CameraChannel:
-    """Everything that belongs to one camera; several of them in a node share the lifter's weights.
+    """Everything that belongs to one camera; several of them in a node share the network's passes.
 
-    node gives clock, logger and `warn(cause, text)`; name is "" for the only camera of a node.
+    node gives clock, logger and `warn(cause, text)`; name is "" for the only camera of a node; stream is this camera's
+    of those that `passes` (a `SharedPass`) pushes, stream_config what it was made with.
     """
 
-    def __init__(self, node, name, lifter, config, stream_config):
-        source = SOURCES[config.input]
-        source.messages()  # what is missing shall be missed now, not when activated
-        if source.joint_set is not None:
-            stream_config = replace(stream_config, joint_set=source.joint_set)
+    def __init__(self, node, name, stream, passes, config, stream_config):
         self.name = name
         self.statistics = Statistics()
         self.drops_told = 0
         """Drops that the diagnostics have spoken of already."""
         self._node = node
-        self._lifter = lifter
         self._config = config
         self._stream_config = stream_config
         self._keypoint_count = len(joint_set(stream_config.joint_set).keypoints)
@@ -44,7 +41,7 @@ class CameraChannel:
         self._camera_signature = None
         self._camera_problem = BadMessage("no_camera_info", "no CameraInfo has come yet; is its topic remapped?")
         self._camera_frame_id = ""
-        self._stream = self._new_stream()
+        self._stream, self._passes = stream, passes
         self._timeline = Timeline(remember=stream_config.lookahead + 1)
         self._gaps = SequenceGaps()
         self._subscriptions = Subscriptions(node, self._incompatible, self._odd)
@@ -63,6 +60,7 @@ class CameraChannel:
 
     def deactivate(self):
         """Stop listening; the camera is asked for again when activated."""
+        self._passes.forget(self)
         self._subscriptions.close()
         self._outputs.deactivate()
         self._source = self._camera = self._camera_signature = None
@@ -73,7 +71,8 @@ class CameraChannel:
         self._outputs.close()
 
     def reset(self):
-        """Forget all people and stamps."""
+        """Forget all people and stamps, also a frame that waits for its pass."""
+        self._passes.forget(self)
         self._stream.reset()
         self._timeline.restart()
         self._gaps = SequenceGaps()
@@ -90,8 +89,10 @@ class CameraChannel:
     # --- callbacks -----------------------------------------------------------------------------------------------
 
     def receive(self, header, read_people, info):
-        """One frame of keypoints: convert, push, publish; whatever is wrong with it is counted and said."""
+        """One frame of keypoints: convert it and add it to the next pass; what is wrong with it is counted and said."""
         started_s = time.perf_counter()
+        if self._passes.waits(self):
+            self._passes.run()
         statistics = self.statistics
         statistics.messages_in += 1
         statistics.input_rate.tick(started_s)
@@ -101,14 +102,30 @@ class CameraChannel:
             header = self._complete(header)
             people = read_people(self._keypoint_count, camera)
             statistics.oddities.update(people.oddities)
-            skeletons = self._push(header, people)
-            self._publish(skeletons, started_s)
-            self._outputs.publish_keypoints(header, people.keypoints, camera)
+            frame = Frame(header, self._admit(header), people, camera, started_s)
         except BadMessage as problem:
             self._drop(problem)
-        except Exception as error:  # the node outlives whatever a frame or a backend does; nothing is hidden
-            self.reset()
-            self._drop(BadMessage("lift_failed", f"{type(error).__name__}: {error}"))
+        except Exception as error:  # the node outlives whatever a frame does; nothing is hidden
+            self.fail(error)
+        else:
+            self._passes.add(self, frame)
+
+    def answer(self, frame, skeletons, took_s, cameras):
+        """Publish what a pass over frames of so many `cameras`, took_s seconds long, made of this one's."""
+        self.statistics.compute.add(took_s)
+        self.statistics.shared_passes += cameras > 1
+        try:
+            self._publish(skeletons, frame.started_s)
+            self._outputs.publish_keypoints(frame.header, frame.people.keypoints, frame.camera)
+        except BadMessage as problem:
+            self._drop(problem)
+        except Exception as error:  # as in `receive`
+            self.fail(error)
+
+    def fail(self, error):
+        """A frame or the pass that it went through raised: forget all people, go on with the next."""
+        self.reset()
+        self._drop(BadMessage("lift_failed", f"{type(error).__name__}: {error}"))
 
     def _on_camera_info(self, info):
         found = signature(info)
@@ -162,16 +179,13 @@ class CameraChannel:
             return header
         return type(header)(stamp=stamp, frame_id=frame_id)
 
-    def _push(self, header, people):
+    def _admit(self, header):
+        """The frame's time in seconds; starts afresh where the stamps have jumped back."""
         time_ns = stamp_ns(header.stamp)
         if self._timeline.jumped_back(time_ns):
             self.reset()
             self._odd("clock_jumped_back", "stamps jumped back; starting afresh")
-        stamp_s = self._timeline.admit(time_ns, header)
-        before_s = time.perf_counter()
-        skeletons = self._stream.push(stamp_s, people.keypoints)
-        self.statistics.compute.add(time.perf_counter() - before_s)
-        return skeletons
+        return self._timeline.admit(time_ns, header)
 
     def _publish(self, skeletons, started_s):
         header = self._timeline.header(skeletons.stamp_s) if skeletons.ids else self._timeline.oldest()
@@ -222,13 +236,6 @@ class CameraChannel:
 
     # --- small things ----------------------------------------------------------------------------------------------
 
-    def _new_stream(self):
-        return self._lifter.stream(camera=self._camera or self._placeholder_camera(), **to_dict(self._stream_config))
-
-    def _placeholder_camera(self):
-        """Stands in until the first frame, which is not lifted before a camera is known."""
-        return Camera.from_fov(width=self._config.assumed_width_px, height=self._config.assumed_height_px)
-
     def _keypoint_topic(self):
         topic = DEFAULT_TOPICS[self._config.input]
         if not self.name:
@@ -252,3 +259,15 @@ class CameraChannel:
             "camera": "none" if self._camera is None else "assumed" if self._camera.assumed else "calibrated",
             "joint_set": self._stream_config.joint_set,
         } | {f"stream.{cause}": count for cause, count in sorted(self._stream.counters.items())}
+
+
+def stream_options(config, stream_config):
+    """`stream_config` as the input of `config` needs it; ImportError names a message package that is missing."""
+    source = SOURCES[config.input]
+    source.messages()  # what is missing shall be missed now, not when activated
+    return stream_config if source.joint_set is None else replace(stream_config, joint_set=source.joint_set)
+
+
+def placeholder_camera(config):
+    """Stands in until the first frame, which is not lifted before a camera is known."""
+    return Camera.from_fov(width=config.assumed_width_px, height=config.assumed_height_px)

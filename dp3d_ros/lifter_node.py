@@ -12,7 +12,7 @@ from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 
-from dp3d_core.config import StreamConfig
+from dp3d_core.config import StreamConfig, to_dict
 from dp3d_ros import parameters
 from dp3d_ros.conversions import diagnostics
 from dp3d_ros.parameters import NodeConfig
@@ -98,7 +98,8 @@ class LifterNode(LifecycleNode):
 
     def _build(self):
         from dp3d_core import Lifter
-        from dp3d_ros.camera_channel import CameraChannel
+        from dp3d_ros.camera_channel import CameraChannel, placeholder_camera, stream_options
+        from dp3d_ros.shared_pass import SharedPass
 
         self._config = parameters.read(self, NodeConfig)
         self._stream_config = parameters.read(self, StreamConfig)
@@ -106,9 +107,12 @@ class LifterNode(LifecycleNode):
         self._lifter = Lifter.load(self._config.weights, backend=self._config.backend)
         if "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(1)  # more threads only fight each other in a live node
-        for name in self._config.cameras:
-            self._channels.append(CameraChannel(self, name, self._lifter, self._config, self._stream_config))
-        self._lifter.warm_up(self._stream_config.max_people, self._stream_config.lookahead)
+        options, names = stream_options(self._config, self._stream_config), self._config.cameras
+        streams = self._lifter.streams(dict.fromkeys(names, placeholder_camera(self._config)), **to_dict(options))
+        passes = SharedPass(self, streams)
+        for name in names:
+            self._channels.append(CameraChannel(self, name, streams[name], passes, self._config, options))
+        self._lifter.warm_up(options.max_people, options.lookahead, cameras=len(names))
         self._backend_name, self._backend_note = self._lifter.backend_name, self._lifter.backend_note
         gc.collect()
         gc.freeze()  # what is here now stays: no need for the collector to visit it between frames

@@ -89,6 +89,8 @@ class Statistics:
         self.frames_out = 0
         self.skeletons_out = 0
         self.people = 0
+        self.shared_passes = 0
+        """Frames that went through the network together with frames of other cameras."""
         self.input_rate = Rate()
         self.output_rate = Rate()
         self.stamp_to_publish = Latencies()

@@ -14,7 +14,6 @@ import numpy as np
 from dp3d_core.backends.cache import EngineCache, code_digest, weights_digest
 from dp3d_core.backends.eager import Eager
 from dp3d_core.backends.graphs import (
-    BATCHES,
     RollingStep,
     WindowPass,
     fitting_batch,
@@ -75,7 +74,8 @@ class Served:
         """Build or load engines for all sizes up to `people`; True if they will serve, False if eager has to."""
         while self._builder is not None:
             try:
-                for batch in [size for size in BATCHES if size < people] + [fitting_batch(people)]:
+                # all sizes: they are powers of two
+                for batch in [1 << power for power in range(fitting_batch(people).bit_length())]:
                     shape = Shape(kind, batch, rows)
                     if shape not in self._engines:
                         progress(f"{self._builder.name} {kind}, {batch} people, {rows} rows")

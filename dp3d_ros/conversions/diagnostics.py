@@ -10,6 +10,7 @@ def facts(statistics, now_s, **more):
         "frames_out": statistics.frames_out,
         "skeletons_out": statistics.skeletons_out,
         "people": statistics.people,
+        "shared_passes": statistics.shared_passes,
         "missed": statistics.missed,
         "dropped": sum(statistics.drops.values()),
         "input_hz": statistics.input_rate.hz(now_s),

@@ -54,6 +54,11 @@ class FakeStream:
         return self.held.pop(0) if len(self.held) > lag else Skeletons.empty(-1.0)
 
 
+class FakeStreams(dict):
+    def push(self, frames):
+        return {name: self[name].push(stamp_s, people) for name, (stamp_s, people) in frames.items()}
+
+
 class FakeLifter:
     weights_name, backend_name, backend_note = "fake", "none", "a test"
 
@@ -66,10 +71,10 @@ class FakeLifter:
             time.sleep(600)
         return cls()
 
-    def stream(self, *, camera, **options):
-        return FakeStream(camera, **options)
+    def streams(self, cameras, **options):
+        return FakeStreams({name: FakeStream(camera, **options) for name, camera in cameras.items()})
 
-    def warm_up(self, people, lookahead):
+    def warm_up(self, people, lookahead, cameras):
         pass
 
 

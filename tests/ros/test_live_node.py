@@ -299,3 +299,65 @@ def test_several_cameras_in_one_node(start, bench):
             ),
         )  # fmt: skip
     bench.until(lambda: {"/lifter: left", "/lifter: right"} <= set(bench.diagnostics), "diagnostics of both")
+
+
+SIDES = ("left", "right")
+LOSSLESS_SIDES = {
+    f"qos_overrides./lifter/{side}/keypoints.subscription.{policy}": value
+    for side in SIDES
+    for policy, value in (("reliability", "reliable"), ("depth", 1000))
+}
+
+
+def both_sides(bench):
+    """Two cameras are active, know their CameraInfo and are heard."""
+    for side in SIDES:
+        bench.listen(f"/lifter/{side}/")
+        bench.until(
+            lambda side=side: bench.facts(f"/lifter: {side}").get("frames_out"),
+            f"frames of {side}",
+            every=lambda side=side: (
+                bench.publish_info(topic=f"/{side}/camera_info"),
+                bench.publish_people(2, topic=f"/lifter/{side}/keypoints"),
+            ),
+        )  # fmt: skip
+    bench.quiet()
+    return {side: bench.next_facts(f"/lifter: {side}") for side in SIDES}
+
+
+def publish_sides(bench, before, sides):
+    """A frame of each camera named, at once; the facts of both once all have been read."""
+    for side in sides:
+        bench.publish_people(2, topic=f"/lifter/{side}/keypoints")
+
+    def read(side):
+        facts = bench.facts(f"/lifter: {side}")
+        done = facts["frames_out"] + facts["dropped"] == facts["messages_in"]
+        return done and facts["messages_in"] == before[side]["messages_in"] + sides.count(side)
+
+    bench.until(lambda: all(map(read, SIDES)), f"all of {sides}")
+    return {side: bench.facts(f"/lifter: {side}") for side in SIDES}
+
+
+@pytest.mark.parametrize("name", ["fake", "lifter"])
+def test_frames_of_two_cameras_that_wait_share_a_pass(start, bench, name):
+    start(name, autostart=True, cameras="[left, right]", max_people=2, env={"FAKE_DELAY_S": "0.05"}, **LOSSLESS_SIDES)
+    before = both_sides(bench)
+    alone = publish_sides(bench, before, ["left"] * 5)
+    shared = {side: [facts[side]["shared_passes"] for facts in (before, alone)] for side in SIDES}
+    assert all(first == second for first, second in shared.values()), "a camera alone waits for no other"
+    # the node is busy with the first when the others come
+    both = publish_sides(bench, alone, ["left", *SIDES * 30])
+    together = {side: both[side]["shared_passes"] - alone[side]["shared_passes"] for side in SIDES}
+    assert together["left"] == together["right"] > 0
+    assert all(both[side]["dropped"] == before[side]["dropped"] for side in SIDES)
+
+
+def test_a_pass_that_raises_is_counted_by_the_cameras_in_it_and_the_next_goes_through(start, bench):
+    start(
+        "fake", autostart=True, cameras="[left, right]", env={"FAKE_RAISE_EVERY": "4", "FAKE_DELAY_S": "0.02"},
+        **LOSSLESS_SIDES,
+    )  # fmt: skip
+    after = publish_sides(bench, both_sides(bench), ["left", *SIDES * 15])
+    for facts in after.values():
+        assert facts["drop.lift_failed"] and facts["frames_out"] > facts["drop.lift_failed"]
