@@ -46,12 +46,15 @@ class Tracks:
         self.filled = np.zeros((most_people, self.cached + window), f32)
         self.pooled = np.zeros((most_people, len(POOL_TIMES_S), POOL_WIDTH + 1), f32)
         # the working window, oldest first
+        self.first = np.zeros((most_people, window, 17, 3), f32)
+        """The zero-lag estimate of each frame, network units; zeros before the frame's first pass."""
         self.clean = np.zeros((most_people, window, 17, 3), f32)
+        """What the last pass made of each frame."""
         self.seen = np.zeros((most_people, window, 17, 4), f32)
         self.rotation = np.zeros((most_people, window, 3, 3), f32)
         self.rays = np.zeros((most_people, window, 17, 2), f32)
-        self._window_arrays = (self.clean, self.seen, self.rotation, self.rays)
-        self._arrays = (self.keys, self.values, self.filled, self.pooled, *self._window_arrays)
+        self._window_arrays = (self.first, self.seen, self.rotation, self.rays)
+        self._arrays = (self.keys, self.values, self.filled, self.pooled, self.clean, *self._window_arrays)
         self.bones = Proportions(most_people)
         self._views = {}
 
@@ -67,7 +70,7 @@ class Tracks:
                 first = people.pop(0)
                 people.append(first)
                 row = self._move(first, row)
-        for array in (self.filled, self.pooled, self.clean, self.seen):
+        for array in (self.filled, self.pooled, self.first, self.seen):
             array[row] = 0
         self.bones.clear(row)
         person = Person(name, row, stamp_s, self.window)

@@ -25,7 +25,7 @@ def test_rows_are_dense_and_follow_their_people():
             del values[person]
         else:
             person = tracks.add(camera, f"{camera}/{step}", 0.0)
-            assert not any(array[person.row].any() for array in (tracks.filled, tracks.pooled, tracks.clean))
+            assert not any(array[person.row].any() for array in (tracks.filled, tracks.pooled, tracks.first))
             assert not tracks.bones.weight[person.row].any()
             values[person] = step
             marked(tracks, person, step)
