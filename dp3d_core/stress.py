@@ -68,7 +68,7 @@ def drift(lifter, sequence, minutes=DRIFT_MINUTES, lookahead=0):
             if out.ids and round(out.stamp_s, 6) in answered:
                 truth = sequence.joints_cam_m[answered[round(out.stamp_s, 6)]]
                 joints = out.joints_cam_m[0]
-                error = np.linalg.norm((joints - joints[0]) - (truth - truth[0]), axis=-1).mean()
+                error = float(np.linalg.norm((joints - joints[0]) - (truth - truth[0]), axis=-1).mean())
                 total, count = total + error * 1000, count + 1
         errors.append(total / max(count, 1))
     return errors

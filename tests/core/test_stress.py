@@ -1,10 +1,13 @@
 """The commands that measure smoothness and robustness: what they vary, and that their zero is zero."""
 
+import json
+
 import numpy as np
 import pytest
 from helpers import random_lifter, walking_motions
 
-from dp3d_core import smoothness, stress
+from dp3d_core import checkpoint, smoothness, stress
+from dp3d_core.data.motions import save_motions
 from dp3d_core.data.synthetic import synthetic_sequences
 
 
@@ -69,3 +72,23 @@ def test_all_filters_stand_beside_the_stream(sequences, tmp_path):
     pytest.importorskip("matplotlib")
     smoothness.plot(table, tmp_path / "plot.png")
     assert (tmp_path / "plot.png").stat().st_size > 5000
+
+
+@pytest.mark.parametrize(("command", "options"), [(stress, ["--minutes", "2"]), (smoothness, [])])
+def test_commands_write_what_they_print(command, options, tmp_path, capsys):
+    lifter = random_lifter()
+    checkpoint.save(tmp_path / "w.safetensors", lifter.denoiser, actions=lifter.actions, provenance={})
+    save_motions(tmp_path / "motions.npz", walking_motions())
+    files = ["--weights", tmp_path / "w.safetensors", "--motions", tmp_path / "motions.npz"]
+    command.main([*map(str, files), *options, "--json", str(tmp_path / "out.json")])
+    written, printed = json.loads((tmp_path / "out.json").read_text()), capsys.readouterr().out
+    for name, row in written.get("rows", written).items():
+        (line,) = [line for line in printed.splitlines() if line.startswith(name + "  ")]
+        assert f"{row['mpjpe_mm']:.1f}" in line
+    assert command is not stress or len(written["drift_mpjpe_mm_per_minute"]) == 2
+
+
+def test_commands_say_what_is_wrong_with_the_motions(tmp_path):
+    for command in (stress, smoothness):
+        with pytest.raises(SystemExit, match="no.npz"):
+            command.main(["--motions", str(tmp_path / "no.npz")])
