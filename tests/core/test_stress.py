@@ -90,5 +90,5 @@ def test_commands_write_what_they_print(command, options, tmp_path, capsys):
 
 def test_commands_say_what_is_wrong_with_the_motions(tmp_path):
     for command in (stress, smoothness):
-        with pytest.raises(SystemExit, match="no.npz"):
+        with pytest.raises(SystemExit, match=r"no\.npz"):
             command.main(["--motions", str(tmp_path / "no.npz")])
