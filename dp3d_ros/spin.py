@@ -1,5 +1,6 @@
 """How every node of dp3d starts, spins and ends: one error line instead of a traceback, exit code 0 on SIGINT."""
 
+import signal
 import sys
 import time
 
@@ -10,6 +11,10 @@ def run(make_node, args=None, work=None):
     work(node, spin_once) does a job that ends by itself and returns the exit code; spin_once(timeout_s) serves the
     node's callbacks for up to that long. A node's `close()`, if it has one, is called at the end in any case.
     """
+    # A script's `&` starts its processes with SIGINT ignored, but launch and the demo end nodes by it. rclpy takes the
+    # signal in any case; this is for the time before and after it, and while a callback blocks.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         import rclpy
         from rclpy.exceptions import ParameterException

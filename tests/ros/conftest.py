@@ -23,6 +23,8 @@ _domains = count(os.getpid() * 7)
 
 
 def pytest_configure(config):
+    # begun by a script's `&`, the tests would hand an ignored SIGINT down to every process that they end by it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "ros: starts nodes as processes over DDS")
     config.addinivalue_line("markers", "browser: looks at a page with a real browser; skipped where there is none")
 

@@ -1,6 +1,7 @@
 """The live node over real DDS, with a lifter that needs no network: lifecycle, time, QoS, bad input, parameters."""
 
 import math
+import signal
 import time
 from importlib.util import find_spec
 
@@ -268,8 +269,13 @@ def test_sigint_ends_it_with_code_0_in_every_state(start, bench, steps):
     assert "Traceback" not in node.text()
 
 
-def test_sigint_while_configuring_ends_it_with_code_0(start):
-    node = start("fake", autostart=True, weights="slow")
+@pytest.mark.parametrize("inherited", [signal.default_int_handler, signal.SIG_IGN], ids=["", "ignored by a shell's &"])
+def test_sigint_while_configuring_ends_it_with_code_0(start, inherited):
+    before = signal.signal(signal.SIGINT, inherited)
+    try:
+        node = start("fake", autostart=True, weights="slow")
+    finally:
+        signal.signal(signal.SIGINT, before)
     node.wait_for("loading slowly")
     assert node.interrupt() == 0 and "Traceback" not in node.text(), node.text()
 
