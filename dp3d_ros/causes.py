@@ -1,7 +1,8 @@
 """What the diagnostics count, by cause: when it happens, and what to do. Data only; a test finds every cause here.
 
 `drop.<cause>` counts whole messages that gave no frame, `odd.<cause>` messages (or points, people) that were odd but
-used, `stream.<cause>` what the lifter met inside.
+used, `stream.<cause>` what the lifter met inside, `backend.<cause>` what became of the engines that run the network
+(counted for the node, so the same for each of its cameras).
 """
 
 DROPS = {
@@ -51,4 +52,16 @@ STREAM = {
     "stream_reset": ("the clock jumped: all people start afresh", "nothing: a bag loops"),
     "camera_changed": ("a camera is taken over, also the first; people are kept", "nothing, if it is meant"),
     "unsolved_root": ("a seen person's distance could not be solved, the filter's was used", "show more joints"),
+}
+BACKEND = {
+    "cache_hit": ("an engine came from the cache", "nothing"),
+    "cache_miss": ("an engine was not in the cache and was built", "build ahead with `dp3d_core.compile`"),
+    "cache_unreadable": ("a cache file could not be read; built anew", "mend the rights of the cache folder"),
+    "cache_corrupt": ("a cache file was damaged or foreign; built anew", "nothing, once; check the disk"),
+    "cache_not_written": ("an engine could not be kept; the next start builds again", "make room or mend the rights"),
+    "backend_missing": ("a backend is not installed or has no hardware here", "install its extra, or ask for another"),
+    "build_failed": ("an engine could not be built; the next backend serves", "see `backend_note`"),
+    "parity_refused": ("an engine was too far from eager float32; the next backend serves", "see `backend_note`"),
+    "engine_failed": ("an engine raised while it served; eager took over", "report it with `backend_note`"),
+    "unprepared": ("a size that `configure` did not prepare was asked for; eager served it", "report it"),
 }

@@ -173,6 +173,7 @@ class LifterNode(LifecycleNode):
                 channel.statistics, now_s, **channel.facts, state="active" if self._active else "inactive",
                 backend=self._lifter.backend_name, backend_note=self._lifter.backend_note,
                 weights=self._lifter.weights_name,
+                **{f"backend.{cause}": number for cause, number in sorted(self._lifter.backend_counters.items())},
             )  # fmt: skip
             level, text = self._judge(channel, values)
             title = f"{name}: {channel.name}" if channel.name else name

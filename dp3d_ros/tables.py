@@ -6,7 +6,7 @@ Parameters come from the dataclasses, counters from `dp3d_ros.causes`; topics ar
 from dataclasses import fields
 
 from dp3d_core.config import StreamConfig
-from dp3d_ros.causes import DROPS, ODDITIES, STREAM
+from dp3d_ros.causes import BACKEND, DROPS, ODDITIES, STREAM
 from dp3d_ros.parameters import NodeConfig, describe
 from dp3d_ros.player_node import PlayerConfig
 from dp3d_ros.recorder_node import RecorderConfig
@@ -61,7 +61,7 @@ TOPICS = {
     ),
     "viewer": (("in", "skeletons", "sensor_msgs/PointCloud2", "reliable, 10", "of the lifter"),),
 }  # fmt: skip
-COUNTERS = {"drop": DROPS, "odd": ODDITIES, "stream": STREAM}
+COUNTERS = {"drop": DROPS, "odd": ODDITIES, "stream": STREAM, "backend": BACKEND}
 
 
 def parameter_rows(node):

@@ -61,6 +61,7 @@ class FakeStreams(dict):
 
 class FakeLifter:
     weights_name, backend_name, backend_note = "fake", "none", "a test"
+    backend_counters = {}  # noqa: RUF012 (nobody writes to it)
 
     @classmethod
     def load(cls, weights, **options):

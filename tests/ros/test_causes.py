@@ -5,7 +5,7 @@ from pathlib import Path
 
 import dp3d_core
 import dp3d_ros
-from dp3d_ros.causes import DROPS, ODDITIES, STREAM
+from dp3d_ros.causes import BACKEND, DROPS, ODDITIES, STREAM
 
 ROS, CORE = (Path(package.__file__).parent for package in (dp3d_ros, dp3d_core))
 
@@ -27,3 +27,8 @@ def test_every_oddity_is_explained():
 def test_every_counter_of_the_stream_is_explained():
     counting = (CORE / name for name in ("streaming.py", "intake.py", "batch.py"))
     assert found(r'count\("(\w+)"', *counting) == set(STREAM)
+
+
+def test_every_counter_of_the_backends_is_explained():
+    backends = [*(CORE / "backends").glob("*.py")]
+    assert found(r'(?:counters\[|_refuse\()"(\w+)"', *backends) == set(BACKEND)

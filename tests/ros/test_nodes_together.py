@@ -114,6 +114,7 @@ def test_an_engine_that_raises_is_replaced_by_eager_and_the_diagnostics_say_so(s
     facts = bench.next_facts()
     assert facts["messages_in"] == facts["frames_out"] and not facts["dropped"]
     assert "the engine broke" in facts["backend_note"] and bench.level() == 1
+    assert facts["backend.engine_failed"] == 1
     assert "going on with eager" in node.text() and "Traceback" not in node.text()
 
 
