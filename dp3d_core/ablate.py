@@ -66,17 +66,19 @@ def mixste_like(full):
 
 
 def variants(full=REDUCED):
-    """{name: (ModelConfig, objective)}."""
+    """{name: (ModelConfig, what differs in TrainConfig)}."""
+    regression = {"objective": "regression"}
     return {
-        "full": (full, "diffusion"),
-        "no action prompts": (replace(full, action_prompts=False), "diffusion"),
-        "no affinity": (replace(full, affinity=False), "diffusion"),
-        "no hallucination": (replace(full, hallucinated_frames=1), "diffusion"),
-        "no part prompts": (replace(full, part_prompts=False), "diffusion"),
-        "no log-variance": (replace(full, log_variance=False), "diffusion"),
-        "regression": (full, "regression"),
-        "plain regressor": (replace(full, **PARTS_OFF), "regression"),
-        "MixSTE regressor": (mixste_like(full), "regression"),
+        "full": (full, {}),
+        "no action prompts": (replace(full, action_prompts=False), {}),
+        "no affinity": (replace(full, affinity=False), {}),
+        "no hallucination": (replace(full, hallucinated_frames=1), {}),
+        "no part prompts": (replace(full, part_prompts=False), {}),
+        "no log-variance": (replace(full, log_variance=False), {}),
+        "no plain start": (full, {"plain_share": 0.0}),
+        "regression": (full, regression),
+        "plain regressor": (replace(full, **PARTS_OFF), regression),
+        "MixSTE regressor": (mixste_like(full), regression),
     }
 
 
@@ -158,9 +160,9 @@ def plan(chosen, seeds, common, motions_path, out, resume):
     """[(name, model, options, folder)] that are still to run; ValueError where `out` holds something else."""
     todo = []
     for seed in seeds:
-        for name, (model, objective) in chosen.items():
+        for name, (model, changes) in chosen.items():
             folder = out / f"{name.replace(' ', '_')}-seed{seed}"
-            options = replace(common, seed=seed, objective=objective)
+            options = replace(common, seed=seed, **changes)
             done = folder / "result.json"
             if (done.is_file() or (folder / "state0.safetensors").is_file()) and not resume:
                 raise ValueError(

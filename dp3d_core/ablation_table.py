@@ -35,8 +35,9 @@ def write_tables(out, order):
 
 
 def _same_budget(results, out):
+    varied = ("seed", "objective", "plain_share")
     budgets = {
-        tuple((key, result["train"][key]) for key in sorted(result["train"]) if key not in ("seed", "objective"))
+        tuple((key, result["train"][key]) for key in sorted(result["train"]) if key not in varied)
         + (result["motions"],)
         for by_seed in results.values()
         for result in by_seed.values()

@@ -135,11 +135,12 @@ def run(
             group["lr"] = learning_rate(train, progress, step)
         batch = sample_batch(bank, train.batch, train.sequence_frames, generator=generator, reach=reach)
         batch = _moved(batch, device)
-        layout = draw_layout(generator, train.objective)
+        asked = replace(train, objective="regression") if progress < train.plain_share else train
+        layout = draw_layout(generator, asked.objective)
         # what a step draws is its own, so that every model and objective sees the same data in the same order
         draws = torch.Generator().manual_seed(int(torch.randint(2**62, (1,), generator=generator)))
         with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=train.precision == "bfloat16"):
-            parts = step_losses(denoiser, network, batch, layout, train, draws, progress >= HALLUCINATE_FROM)
+            parts = step_losses(denoiser, network, batch, layout, asked, draws, progress >= HALLUCINATE_FROM)
         loss = weigh(parts, train)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -89,12 +89,13 @@ def test_variants_differ_from_full_in_what_their_name_says():
         name: {key for key in model.__dataclass_fields__ if getattr(model, key) != getattr(full, key)}
         for name, (model, _) in every.items()
     }
-    assert changed["full"] == changed["regression"] == set()
+    assert changed["full"] == changed["regression"] == changed["no plain start"] == set()
     assert changed["no action prompts"] == {"action_prompts"} and changed["no affinity"] == {"affinity"}
     assert changed["no hallucination"] == {"hallucinated_frames"} and changed["no part prompts"] == {"part_prompts"}
     assert changed["no log-variance"] == {"log_variance"} and changed["plain regressor"] == set(ablate.PARTS_OFF)
-    objectives = {name for name, (_, objective) in every.items() if objective == "regression"}
-    assert objectives == {"regression", "plain regressor", "MixSTE regressor"}
+    changes = {name: change for name, (_, change) in every.items() if change}
+    regressors = dict.fromkeys(("regression", "plain regressor", "MixSTE regressor"), {"objective": "regression"})
+    assert changes == regressors | {"no plain start": {"plain_share": 0.0}}
 
 
 def test_mixste_costs_what_full_costs_and_alternates_joint_tokens():
@@ -126,12 +127,13 @@ def test_every_variant_sees_the_same_data_in_the_same_order(motions, tmp_path, m
 
     monkeypatch.setattr(train, "sample_batch", spy)
     every = ablate.variants(tiny_config())
-    for name, (model, objective) in every.items():
-        if name in ("full", "no hallucination", "regression", "plain regressor"):
-            options = TrainConfig(steps=6, batch=2, sequence_frames=8, objective=objective)
+    compared = {"full", "no hallucination", "no plain start", "regression", "plain regressor"}
+    for name, (model, changes) in every.items():
+        if name in compared:
+            options = TrainConfig(**{"steps": 6, "batch": 2, "sequence_frames": 8} | changes)
             train.run(model=model, train=options, motions_path=motions, out=tmp_path / name)
     reference = drawn.pop("full")
-    assert len(reference) == 6 and set(drawn) == {"no hallucination", "regression", "plain regressor"}
+    assert len(reference) == 6 and set(drawn) == compared - {"full"}
     for batches in drawn.values():
         assert all(torch.equal(one, other) for one, other in zip(reference, batches, strict=True))
 

@@ -18,7 +18,7 @@ from dp3d_core.lift import Lifter
 
 TINY = {"window_frames": 8, "joint_width": 16, "joint_layers": 1, "frame_width": 32, "frame_layers": 1, "heads": 4,
         "joint_heads": 2, "condition_width": 16, "prompt_width": 16}  # fmt: skip
-SHORT = {"batch": 4, "sequence_frames": 8, "steps": 6, "warmup": 2, "precision": "float32"}
+SHORT = {"batch": 4, "sequence_frames": 8, "steps": 6, "warmup": 2, "plain_share": 0.3, "precision": "float32"}
 
 
 @pytest.fixture
@@ -239,6 +239,20 @@ def test_neighbours_are_hallucinated_from_a_quarter_on(tmp_path, motions):
     run(tmp_path / "out", motions, steps=8)
     found = {step: any("hallucination" in name for name in row) for step, row in rows(tmp_path / "out").items()}
     assert found == {step: step > 8 * train.HALLUCINATE_FROM for step in range(1, 9)}
+
+
+def test_a_run_starts_with_plain_passes(tmp_path, motions, monkeypatch):
+    asked, losses = [], train.step_losses
+
+    def spy(denoiser, network, batch, layout, options, *more):
+        asked.append((options.objective, layout))
+        return losses(denoiser, network, batch, layout, options, *more)
+
+    monkeypatch.setattr(train, "step_losses", spy)
+    run(tmp_path / "out", motions, steps=30, plain_share=0.6)
+    assert {objective for objective, _ in asked[:18]} == {"regression"}
+    assert {objective for objective, _ in asked[18:]} == {"diffusion"}
+    assert "rolling" not in {layout for _, layout in asked[:18]} and "rolling" in {layout for _, layout in asked[18:]}
 
 
 def test_command_line_makes_the_configs(tmp_path, motions, monkeypatch, capsys):
