@@ -94,7 +94,7 @@ def test_variants_differ_from_full_in_what_their_name_says():
     assert changed["no hallucination"] == {"hallucinated_frames"} and changed["no part prompts"] == {"part_prompts"}
     assert changed["no log-variance"] == {"log_variance"} and changed["plain regressor"] == set(ablate.PARTS_OFF)
     changes = {name: change for name, (_, change) in every.items() if change}
-    regressors = dict.fromkeys(("regression", "plain regressor", "MixSTE regressor"), {"objective": "regression"})
+    regressors = {key: {"objective": "regression"} for key in ("regression", "plain regressor", "MixSTE regressor")}
     assert changes == regressors | {"no plain start": {"plain_share": 0.0}}
 
 
