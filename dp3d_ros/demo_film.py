@@ -11,19 +11,22 @@ from dp3d_core.skeleton import joint_set
 from dp3d_core.types import Skeletons
 
 TRAIL_S = 3.0
+TRAIL_SIGMA = 0.25
+"""A trail shows where somebody was, not first guesses: root sigma over distance at which it starts."""
 _HIP, _ANKLES = 0, (3, 6)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Lifted:
-    """The recorded skeletons by frame of the recording: {frame: {person: (joints_cam_m (17, 3), sigma_m (17,))}}."""
+    """The recorded skeletons by frame of the recording: {frame: {person: (joints_cam_m (17, 3), sigma_m (17,),
+    root_sigma_m)}}."""
 
-    frames: dict[int, dict[int, tuple[np.ndarray, np.ndarray]]] = field(default_factory=dict)
+    frames: dict[int, dict[int, tuple[np.ndarray, np.ndarray, float]]] = field(default_factory=dict)
 
     @property
     def joints_cam_m(self):
         """(N, 17, 3) all skeletons of all frames."""
-        people = [joints for frame in self.frames.values() for joints, _ in frame.values()]
+        people = [joints for frame in self.frames.values() for joints, *_ in frame.values()]
         return np.array(people, np.float32).reshape(-1, 17, 3)
 
 
@@ -35,7 +38,7 @@ def load_lifted(path, played):
     """
     with np.load(path, allow_pickle=False) as archive:
         stamps_s, frame, person = archive["stamps_s"], archive["frame"], archive["person"]
-        joints, sigma = archive["joints_cam_m"], archive["sigma_m"]
+        joints, sigma, root_sigma = (archive[name] for name in ("joints_cam_m", "sigma_m", "root_sigma_m"))
     if not len(person):
         raise ValueError(f"{path}: no skeleton in {len(stamps_s)} messages; the lifter saw nobody")
     shifts = []
@@ -51,7 +54,7 @@ def load_lifted(path, played):
     for message in index:
         lifted.frames.setdefault(int(message), {})
     for row, message in enumerate(index[frame]):
-        lifted.frames[int(message)][int(person[row])] = joints[row], sigma[row]
+        lifted.frames[int(message)][int(person[row])] = joints[row], sigma[row], root_sigma[row]
     return lifted
 
 
@@ -130,9 +133,9 @@ def _skeletons(lifted, index, stamp_s, keypoints):
     people = lifted.frames.get(index, {})
     if not people:
         return Skeletons.empty(stamp_s)
+    joints_cam_m, sigma_m, root_sigma_m = (np.stack(part) for part in zip(*people.values()))
     return Skeletons(
-        stamp_s=stamp_s, ids=tuple(people), joints_cam_m=np.stack([joints for joints, _ in people.values()]),
-        sigma_m=np.stack([sigma for _, sigma in people.values()]), root_sigma_m=np.zeros(len(people), np.float32),
+        stamp_s=stamp_s, ids=tuple(people), joints_cam_m=joints_cam_m, sigma_m=sigma_m, root_sigma_m=root_sigma_m,
         predicted=np.array([person not in keypoints for person in people]), actions=(None,) * len(people), metric=True,
     )  # fmt: skip
 
@@ -141,8 +144,9 @@ def _trails(lifted, played, index):
     start = int(np.searchsorted(played.stamps_s, played.stamps_s[index] - TRAIL_S))
     trails = {}
     for past in range(start, index + 1):
-        for person, (joints, _) in lifted.frames.get(past, {}).items():
-            trails.setdefault(person, []).append(joints[_HIP])
+        for person, (joints, _, root_sigma) in lifted.frames.get(past, {}).items():
+            if root_sigma < TRAIL_SIGMA * np.linalg.norm(joints[_HIP]):
+                trails.setdefault(person, []).append(joints[_HIP])
     return {person: np.array(path) for person, path in trails.items()}
 
 

@@ -67,7 +67,7 @@ class RecorderNode(Node):
         """Write what was recorded; 1 as exit code if there was nothing."""
         path = Path(self._config.output)
         path.parent.mkdir(parents=True, exist_ok=True)
-        columns = list(zip(*self._rows, strict=True)) or [(), (), (), ()]
+        columns = list(zip(*self._rows, strict=True)) or [()] * 5
         with open(path, "wb") as file:
             np.savez_compressed(
                 file,
@@ -76,6 +76,7 @@ class RecorderNode(Node):
                 person=np.array(columns[1], np.int32),
                 joints_cam_m=np.array(columns[2], np.float32).reshape(-1, 17, 3),
                 sigma_m=np.array(columns[3], np.float32).reshape(-1, 17),
+                root_sigma_m=np.array(columns[4], np.float32),
                 frame_id=self._frame_id,
             )
         path.with_suffix(".json").write_text(json.dumps(self.summary(), indent=2) + "\n")
@@ -115,7 +116,7 @@ class RecorderNode(Node):
         self._frame_id = message.header.frame_id
         frame = len(self._stamps_ns)
         self._stamps_ns.append(stamp)
-        self._rows += [(frame, person, joints_m, sigma_m) for person, (joints_m, sigma_m) in skeletons.items()]
+        self._rows += [(frame, person, *skeleton) for person, skeleton in skeletons.items()]
 
     def _on_markers(self, message):
         self._marker_messages += 1

@@ -144,7 +144,7 @@ class ViewerNode(Node):
             recording.log(f"camera/body_{person}", rerun.Clear(recursive=True))
             recording.log(f"sigma_m/body_{person}", rerun.Clear(recursive=False))
         self._shown = set(skeletons)
-        for person, (joints_m, sigma_m) in skeletons.items():
+        for person, (joints_m, sigma_m, _) in skeletons.items():
             self._draw(person, joints_m)
             recording.log(f"sigma_m/body_{person}", rerun.Scalars(float(np.nanmean(sigma_m))))
 

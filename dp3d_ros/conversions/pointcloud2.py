@@ -143,14 +143,18 @@ def cloud_from_skeletons(skeletons, header):
 
 
 def skeletons_from_cloud(cloud):
-    """The reverse of `cloud_from_skeletons`: {person: (joints_m (17, 3), sigma_m (17,))} float32; absent joints NaN."""
-    points = read_points(cloud, ("x", "y", "z", "sigma", "joint", "person"))
+    """The reverse of `cloud_from_skeletons`: {person: (joints_m (17, 3), sigma_m (17,), root_sigma_m)} float32.
+
+    Absent joints are NaN.
+    """
+    points = read_points(cloud, ("x", "y", "z", "sigma", "root_sigma", "joint", "person"))
     skeletons = {}
     for point in points:
         if point["joint"] >= 17:
             raise BadMessage("unknown_joint", f"skeleton cloud: expected joints 0 to 16, got {point['joint']}")
-        joints_m, sigma_m = skeletons.setdefault(
-            int(point["person"]), (np.full((17, 3), np.nan, np.float32), np.full(17, np.nan, np.float32))
+        joints_m, sigma_m, _ = skeletons.setdefault(
+            int(point["person"]),
+            (np.full((17, 3), np.nan, np.float32), np.full(17, np.nan, np.float32), point["root_sigma"]),
         )
         joints_m[point["joint"]] = point["x"], point["y"], point["z"]
         sigma_m[point["joint"]] = point["sigma"]

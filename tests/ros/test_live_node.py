@@ -138,7 +138,7 @@ def test_a_changed_camera_is_taken_over(live):
     live.until(lambda: live.facts().get("odd.camera_changed"), "the change")
     live.publish_people()
     live.until(lambda: len(live.skeletons) > 1, "an answer with the other camera")
-    ((before_m, _),), ((after_m, _),) = (skeletons_from_cloud(message).values() for message in live.skeletons)
+    ((before_m, *_),), ((after_m, *_),) = (skeletons_from_cloud(message).values() for message in live.skeletons)
     assert np.allclose(after_m[:, 0] / before_m[:, 0], 600 / 900), "one pixel spans a smaller angle"
 
 

@@ -57,7 +57,7 @@ def test_tf_has_the_frames_of_everybody_below_the_camera(start, bench):
         assert edges[f"body_{person}"] == "camera_optical_frame" and edges[f"waist_{person}"] == f"body_{person}"
     (skeletons,) = (message for message in bench.skeletons if message.header.stamp == stamp)
     place = {item.child_frame_id: item.transform.translation for item in heard[-1].transforms}
-    for person, (joints_m, _) in skeletons_from_cloud(skeletons).items():
+    for person, (joints_m, *_) in skeletons_from_cloud(skeletons).items():
         root = place[f"body_{person}"]
         assert np.allclose((root.x, root.y, root.z), joints_m[0], atol=1e-4)
 
@@ -88,7 +88,7 @@ def test_target_frame_moves_the_people_and_counts_where_there_is_no_way(start, b
     before = bench.next_facts()
     message = bench.skeletons[-1]
     assert message.header.frame_id == "map" and "Traceback" not in node.text()
-    ((joints_m, _),) = skeletons_from_cloud(message).values()
+    ((joints_m, *_),) = skeletons_from_cloud(message).values()
     assert np.allclose(joints_m[:, 0], 3 + 1, atol=1e-3), "3 m ahead of the camera is 4 m ahead of map"
     elsewhere = bench.header()
     elsewhere.frame_id = "nowhere"

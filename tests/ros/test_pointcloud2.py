@@ -196,9 +196,10 @@ def test_skeletons_survive_the_message(people):
     assert cloud.header == HEADER and cloud.width == 17 * people
     got = skeletons_from_cloud(cloud)
     assert tuple(got) == sent.ids
-    for index, (joints_m, sigma_m) in enumerate(got.values()):
+    for index, (joints_m, sigma_m, root_sigma_m) in enumerate(got.values()):
         np.testing.assert_array_equal(joints_m, sent.joints_cam_m[index])
         np.testing.assert_array_equal(sigma_m, sent.sigma_m[index])
+        assert root_sigma_m == sent.root_sigma_m[index]
     points = read_points(cloud, SKELETON_DTYPE.names)
     np.testing.assert_array_equal(points["root_sigma"], np.repeat(sent.root_sigma_m, 17))
     np.testing.assert_array_equal(points["predicted"], np.repeat(sent.predicted, 17))
