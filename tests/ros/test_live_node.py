@@ -107,7 +107,8 @@ def test_without_camera_info_frames_are_dropped_aloud_until_it_comes_and_typos_a
     node.wait_for("parameter 'lookahed' is not known")
     bench.until(lambda: bench.cloud_publisher().get_subscription_count(), "a subscription")
     bench.until(lambda: bench.facts().get("drop.no_camera_info"), "a drop", every=bench.publish_people)
-    assert "no CameraInfo has come yet" in node.text() and not bench.skeletons
+    node.wait_for("no CameraInfo has come yet")
+    assert not bench.skeletons
     uncalibrated = CameraInfo(header=bench.header(), width=640, height=480)
 
     def uncalibrated_frame():
@@ -115,7 +116,8 @@ def test_without_camera_info_frames_are_dropped_aloud_until_it_comes_and_typos_a
         bench.publish_people()
 
     bench.until(lambda: bench.facts().get("drop.uncalibrated_camera"), "a drop", every=uncalibrated_frame)
-    assert "not calibrated" in node.text() and not bench.skeletons
+    node.wait_for("not calibrated")
+    assert not bench.skeletons
     bench.until(lambda: bench.skeletons, "skeletons", every=lambda: (bench.publish_info(), bench.publish_people()))
 
 
@@ -123,7 +125,7 @@ def test_an_assumed_camera_is_said_aloud_and_gives_way_to_a_real_one(start, benc
     node = start("fake", autostart=True, assumed_hfov_deg=60.0, assumed_width_px=640, assumed_height_px=480)
     bench.until(lambda: bench.cloud_publisher().get_subscription_count(), "a subscription")
     bench.until(lambda: bench.skeletons, "skeletons", every=bench.publish_people)
-    assert "60 degrees is assumed" in node.text()
+    node.wait_for("60 degrees is assumed")
     bench.until(lambda: bench.facts().get("camera") == "assumed", "diagnostics", every=bench.publish_people)
     assert bench.level() == 1
     bench.until(lambda: bench.facts().get("camera") == "calibrated", "diagnostics", every=bench.publish_info)
@@ -172,7 +174,7 @@ def test_a_lifter_that_raises_is_counted_and_the_next_frame_is_lifted(start, ben
     after = bench.settled(before, 20)
     assert after["drop.lift_failed"] == after["messages_in"] // 5
     assert after["messages_in"] == after["frames_out"] + after["dropped"]
-    assert "RuntimeError: the backend broke" in node.text()
+    node.wait_for("RuntimeError: the backend broke")
 
 
 def test_lookahead_answers_with_the_stamp_of_the_older_frame(start, bench):

@@ -88,7 +88,9 @@ def test_weights_deleted_after_start_change_nothing(start, bench, tmp_path):
     assert bench.transition("activate")
     bench.ready()
     assert bench.transition("deactivate") and bench.transition("cleanup")
-    assert not bench.transition("configure") and str(copy) in node.text() and "Traceback" not in node.text()
+    assert not bench.transition("configure")
+    node.wait_for(str(copy))  # the answer may be here before the log is
+    assert "Traceback" not in node.text()
     assert bench.set_parameter("weights", str(WEIGHTS)) == (True, "")
     assert bench.transition("configure") and bench.transition("activate")
     bench.ready()
@@ -115,7 +117,8 @@ def test_an_engine_that_raises_is_replaced_by_eager_and_the_diagnostics_say_so(s
     assert facts["messages_in"] == facts["frames_out"] and not facts["dropped"]
     assert "the engine broke" in facts["backend_note"] and bench.level() == 1
     assert facts["backend.engine_failed"] == 1
-    assert "going on with eager" in node.text() and "Traceback" not in node.text()
+    node.wait_for("going on with eager")
+    assert "Traceback" not in node.text()
 
 
 def test_five_hundred_people_are_too_many_and_counted(start, bench):
