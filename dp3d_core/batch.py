@@ -13,6 +13,7 @@ from math import exp
 import numpy as np
 
 from dp3d_core.diffusion import triangular_levels
+from dp3d_core.gaps import bridge
 from dp3d_core.model.attention import ROTARY_PERIOD_S
 from dp3d_core.model.prompts import POOL_TIMES_S
 from dp3d_core.root import HEIGHT_SIGMA, KNOWN_HEIGHT_SIGMA, solve
@@ -121,8 +122,11 @@ class Streams(Mapping):
         return self._place(people, rows, parts, log_variance, self._name_actions(logits))
 
     def _follow(self, people, rows, rays, confidence, dt_s):
-        """Let the virtual cameras follow and put the new frame at the end of the working windows."""
+        """Bridge gaps, let the virtual cameras follow and put the new frame at the end of the working windows."""
         tracks = self.tracks
+        memory = tracks.gaps[rows]
+        rays, confidence = bridge(memory, rays, confidence, dt_s)
+        tracks.gaps[rows] = memory  # rows may be indices, and this a copy
         viewpoints = [person.viewpoint for person in people]
         seen, rotation, turned = look(viewpoints, rays, confidence, dt_s)
         tracks.shift(rows, people)

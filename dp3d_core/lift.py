@@ -9,6 +9,7 @@ from dp3d_core.backends import make_backend, place
 from dp3d_core.batch import Streams
 from dp3d_core.config import LOOKAHEADS, StreamConfig, from_dict
 from dp3d_core.diffusion import band_mask, causal_mask
+from dp3d_core.gaps import bridge_all
 from dp3d_core.observation import follow_all, observe
 from dp3d_core.root import HEIGHT_SIGMA, KNOWN_HEIGHT_SIGMA, Proportions, smooth, solve
 from dp3d_core.sampler import ddim, hypotheses
@@ -163,6 +164,7 @@ class Lifter:
         rays, trust = camera.see(pixels, trust)
         if not (trust > 0).any():
             raise ValueError("confidence: expected at least one visible joint in the sequence, got none")
+        rays, trust = bridge_all(rays, trust, stamps_s)
         rays = rays[None]
         relative_s = (stamps_s - stamps_s[0])[None]
         state = follow_all(rays, trust[None], relative_s.astype(np.float32), np)

@@ -10,6 +10,7 @@ import torch
 from dp3d_core.data import noise
 from dp3d_core.data.actions import ACTIONS, NO_LABEL, label
 from dp3d_core.data.windows import MotionBank, sample_batch
+from dp3d_core.gaps import bridge_all
 from dp3d_core.observation import follow_all, observe
 from dp3d_core.root import solve
 from dp3d_core.sampler import aggregate_jpma, aggregate_mean
@@ -115,7 +116,7 @@ def windowed(lifter, sequence, *, lookahead=0, batch=64):
     The answer of a frame is what the window of the frame `lookahead` later says; placed as in `per_frame`. This is how
     a plain regressor, which refines nothing, may look ahead; it costs a window of passes a frame.
     """
-    seen, rotation, turned = _observe(sequence)
+    seen, rotation, turned = _observe(sequence, bridged=True)
     frames, window = len(sequence.stamps_s), lifter.config.window_frames
     last = torch.from_numpy(np.arange(lookahead, frames))
     observed = torch.from_numpy(seen.astype(np.float32))
@@ -163,8 +164,10 @@ def training_mean(motions, seed=0):
     return torch.cat([batch.pose_m.flatten(0, 1) for batch in batches]).mean(0).numpy()
 
 
-def _observe(sequence):
+def _observe(sequence, bridged=False):
     rays, confidence = sequence.camera.see(sequence.keypoints_px, sequence.confidence)
+    if bridged:
+        rays, confidence = bridge_all(rays, confidence, sequence.stamps_s)
     rays, confidence = rays[None], confidence[None].astype(np.float32)
     relative_s = (sequence.stamps_s - sequence.stamps_s[0])[None].astype(np.float32)
     seen, rotation, turned = observe(rays, confidence, follow_all(rays, confidence, relative_s, np), np)

@@ -9,6 +9,7 @@ from collections import deque
 
 import numpy as np
 
+from dp3d_core.gaps import forgotten
 from dp3d_core.model.prompts import POOL_TIMES_S, POOL_WIDTH
 from dp3d_core.root import Proportions, RootFilter
 from dp3d_core.viewpoint import Viewpoint
@@ -53,8 +54,10 @@ class Tracks:
         self.seen = np.zeros((most_people, window, 17, 4), f32)
         self.rotation = np.zeros((most_people, window, 3, 3), f32)
         self.rays = np.zeros((most_people, window, 17, 2), f32)
+        self.gaps = forgotten(most_people)
+        """When and where each joint was last seen."""
         self._window_arrays = (self.first, self.seen, self.rotation, self.rays)
-        self._arrays = (self.keys, self.values, self.filled, self.pooled, self.clean, *self._window_arrays)
+        self._arrays = (self.keys, self.values, self.filled, self.pooled, self.clean, self.gaps, *self._window_arrays)
         self.bones = Proportions(most_people)
         self._views = {}
 
@@ -72,6 +75,7 @@ class Tracks:
                 row = self._move(first, row)
         for array in (self.filled, self.pooled, self.first, self.seen):
             array[row] = 0
+        self.gaps[row] = forgotten(1)
         self.bones.clear(row)
         person = Person(name, row, stamp_s, self.window)
         self.people[camera].append(person)

@@ -10,6 +10,7 @@ from helpers import CAMERA, by_joint_config, random_lifter, seen, tiny_config, w
 
 from dp3d_core.camera import Camera
 from dp3d_core.diffusion import rolling_layout
+from dp3d_core.gaps import bridge_all
 from dp3d_core.observation import follow_all, observe
 from dp3d_core.skeleton import BONES
 
@@ -57,7 +58,9 @@ def push_all(stream, stamps_s, people):
 def offline_rows(lifter, pixels, confidence, stamps_s, lookahead):
     """The rolling layout and the network's answer to it, without a stream: causal rows, then rows refined from them."""
     confidence = np.where(confidence < 0.05, 0, confidence).astype(np.float32)
-    rays = CAMERA.rays(np.where(confidence[..., None] > 0, pixels, 0))[None]
+    rays = CAMERA.rays(np.where(confidence[..., None] > 0, pixels, 0))
+    rays, confidence = bridge_all(rays, confidence, stamps_s)
+    rays = rays[None]
     relative_s = (stamps_s - stamps_s[0])[None].astype(np.float32)
     observed = observe(rays, confidence[None], follow_all(rays, confidence[None], relative_s, np), np)[0]
     observed = torch.from_numpy(observed).float()
