@@ -16,7 +16,7 @@ CHECKED = dp3d_core dp3d_ros launch tests setup.py
 
 help:
 	@echo "make demo           plays a real recording through the live node and films the people in 3D (build/demo/)"
-	@echo "make test           runs all tests, also those of the ROS nodes"
+	@echo "make test           runs the tests, also those of the ROS nodes, but the slow ones and TensorRT's"
 	@echo "make test-tensorrt  converts every graph for TensorRT, without a GPU (adds $(TENSORRT_VENV), 94 MB to download)"
 	@echo "make check          lints and checks the formatting"
 	@echo "make bench          times the lifter on this machine"

@@ -44,7 +44,7 @@ def main(argv=None):
     """Command line."""
     parser = argparse.ArgumentParser(prog="python -m dp3d_core.compile", description=__doc__.split("\n")[0])
     parser.add_argument("--weights", default="small", help="shipped name or path")
-    parser.add_argument("--out", required=True, help="folder for the engines; load with cache_dir=DIR")
+    parser.add_argument("--out", required=True, help="folder for the engines: cache_dir, and the node's engine_cache")
     parser.add_argument("--backend", default="auto", choices=("auto", "cpu", "tensorrt"))
     parser.add_argument("--device", default=None, help="default: cuda for tensorrt, else cpu")
     parser.add_argument("--people", type=int, default=16, help="most people at once")
@@ -80,6 +80,7 @@ def main(argv=None):
         f"{len(made.parity_mm)} {made.name} engines in {given.out}, {time.perf_counter() - started:.0f} s, at most "
         f"{worst:.2g} mm from eager float32\nuse them: Lifter.load({given.weights!r}, cache_dir={given.out!r}"
         + (f", precision={given.precision!r})" if given.precision != "float32" else ")")
+        + f"\nthe node: engine_cache: {given.out}"
     )
 
 

@@ -108,7 +108,7 @@ PRESETS = {
 class StreamConfig:
     """Options of a live stream; the ROS node's parameters are made from these."""
 
-    joint_set: str = option("coco17", "joint set of the incoming keypoints")
+    joint_set: str = option("coco17", "joint set of incoming pointcloud2 keypoints (yolo: coco17, hri: hri18)")
     lookahead: int = option(0, "frames of lag traded for quality", unit="frames", choices=LOOKAHEADS)
     max_people: int = option(16, "people lifted at once; further ones are dropped and counted", low=1, high=64)
     min_confidence: float = option(

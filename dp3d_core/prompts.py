@@ -79,7 +79,7 @@ def load_tower(model, pretrained):
         import open_clip
     except (ImportError, RuntimeError) as error:  # torchvision of another build than torch's: RuntimeError
         raise ImportError(
-            f"open_clip cannot be imported ({error}); pip install 'dp3d_ros[prompts]', with torchvision of the same "
+            f"open_clip cannot be imported ({error}); pip install '.[prompts]', with torchvision of the same "
             "build as torch, or train without a bank: the prompts are then learned"
         ) from error
     model = model.replace("/", "-")

@@ -103,8 +103,9 @@ def run(
     }  # fmt: skip
     if resume:
         head, tensors = read_state(state_path)
-        # by way of the configs: an option that is newer than the state has its default
-        if from_dict(ModelConfig, head["model"]) != model or from_dict(TrainConfig, head["train"]) != train:
+        # by way of the configs: an option that is newer than the state has its default, or what was done before it
+        before = {"plain_share": 0.0} | head["train"]
+        if from_dict(ModelConfig, head["model"]) != model or from_dict(TrainConfig, before) != train:
             raise ValueError(f"--resume: {state_path} was made with other options; use the same preset and options")
         if head.get("prompt_bank") != (texts and texts.origin):
             made = head.get("prompt_bank") or "none: the prompts are learned"

@@ -104,7 +104,10 @@ class LifterNode(LifecycleNode):
         self._config = parameters.read(self, NodeConfig)
         self._stream_config = parameters.read(self, StreamConfig)
         started_s = time.perf_counter()
-        self._lifter = Lifter.load(self._config.weights, backend=self._config.backend)
+        self._lifter = Lifter.load(
+            self._config.weights, device=self._config.device, backend=self._config.backend,
+            precision=self._config.precision, cache_dir=self._config.engine_cache or None,
+        )  # fmt: skip
         if "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(1)  # more threads only fight each other in a live node
         options, names = stream_options(self._config, self._stream_config), self._config.cameras

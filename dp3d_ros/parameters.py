@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 
 from dp3d_core.config import option, validate
 
+PRECISIONS = ("float32", "float16", "bfloat16")
 INPUTS = ("pointcloud2", "yolo", "hri")
 
 
@@ -15,13 +16,18 @@ class NodeConfig:
     """Options of the lifter node beyond those of the stream."""
 
     weights: str = option("small", "name of shipped weights, or path of a checkpoint (safetensors)")
-    backend: str = option("auto", "what runs the network; auto takes the fastest that this machine has")
+    device: str = option("cpu", "where the network runs: cpu, cuda, cuda:1, ...")
+    backend: str = option(
+        "auto", "what runs the network; auto: TensorRT or torch.compile on a GPU, else OpenVINO, else PyTorch"
+    )
+    precision: str = option("float32", "of the engines; what is too far from float32 is refused", choices=PRECISIONS)
+    engine_cache: str = option("", "folder of built engines, as of dp3d_core.compile; empty: ~/.cache/dp3d")
     input: str = option("pointcloud2", "message type of the incoming keypoints", choices=INPUTS)
     cameras: tuple[str, ...] = option(("",), "names of the cameras of this node; one empty name: a single camera")
     autostart: bool = option(False, "configure and activate at start without a lifecycle manager")
     assumed_hfov_deg: float = option(
         0.0, "horizontal field of view to assume while there is no calibrated CameraInfo, results then root-relative; "
-        "0: wait for CameraInfo", unit="deg", low=0.0, high=170.0)  # fmt: skip
+        "0: wait for CameraInfo, else at least 5", unit="deg", low=0.0, high=170.0)  # fmt: skip
     assumed_width_px: int = option(1280, "image width that goes with assumed_hfov_deg", unit="px", low=1, high=65536)
     assumed_height_px: int = option(720, "image height that goes with assumed_hfov_deg", unit="px", low=1, high=65536)
     target_frame: str = option("", "TF frame to transform the output to; empty: keep the camera's optical frame")

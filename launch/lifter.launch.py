@@ -19,8 +19,8 @@ from launch import LaunchDescription
 SHARE = Path(get_package_share_directory("dp3d_ros"))
 FACTS = {item.name: describe(item) for cls in (NodeConfig, StreamConfig) for item in fields(cls)}
 EXPOSED = (
-    "input", "joint_set", "weights", "backend", "lookahead", "assumed_hfov_deg", "person_height_m", "target_frame",
-    "publish_tf", "marker_sigmas",
+    "input", "joint_set", "weights", "device", "backend", "lookahead", "assumed_hfov_deg", "person_height_m",
+    "target_frame", "publish_tf", "marker_sigmas",
 )  # fmt: skip
 """Parameters that are launch arguments too; all others are set in a parameter file."""
 
@@ -36,15 +36,19 @@ def arguments():
         text = "; ".join(filter(None, [facts["description"], constraints, f"by default {facts['default']!r}"]))
         yield DeclareLaunchArgument(name, default_value="", description=text)
     for name, default, description in (
-        ("keypoints", "", "topic of the keypoints; empty: ~/keypoints, /yolo/tracking or /humans/bodies/tracked"),
-        ("camera_info", "camera_info", "topic of the camera's CameraInfo"),
+        (
+            "keypoints",
+            "",
+            "a single camera's keypoints; empty: ~/keypoints, /yolo/tracking or /humans/bodies/tracked",
+        ),
+        ("camera_info", "camera_info", "topic of a single camera's CameraInfo"),
         ("name", "lifter", "name of the node; the topics are below it"),
         ("namespace", "", "namespace of the node, such as that of its camera"),
         ("autostart", "true", "configure and activate at once; false: wait for a lifecycle manager"),
         ("use_sim_time", "false", "take the time from /clock, as when a bag is replayed"),
-        ("rviz", "false", "show the people in RViz"),
+        ("rviz", "false", "show a single camera's people in RViz"),
         ("rviz_frame", "camera_optical_frame", "fixed frame of RViz"),
-        ("viewer", "false", "show the people in rerun"),
+        ("viewer", "false", "show a single camera's people in rerun"),
         ("log_level", "info", "debug, info, warn or error"),
     ):
         yield DeclareLaunchArgument(name, default_value=default, description=description)

@@ -15,5 +15,5 @@ def extra(module: str) -> ModuleType:
     except ImportError as error:
         raise ImportError(
             f"dp3d_core.detect needs {module}, which could not be imported ({error}); "
-            "install the detector's extra: pip install 'dp3d_ros[detector]'"
+            "install the detector's extra: pip install '.[detector]' in the folder of dp3d"
         ) from error

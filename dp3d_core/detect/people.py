@@ -45,7 +45,7 @@ class PeopleFinder:
         if not hasattr(self._cv2, "HOGDescriptor"):
             raise ImportError(
                 f"dp3d_core.detect needs OpenCV 4 for its people detector, got {self._cv2.__version__}; "
-                "install the detector's extra in its own environment: pip install 'dp3d_ros[detector]'"
+                "install the detector's extra in its own environment: pip install '.[detector]' in the folder of dp3d"
             )
         self._hog = self._cv2.HOGDescriptor()
         self._hog.setSVMDetector(self._cv2.HOGDescriptor_getDefaultPeopleDetector())

@@ -24,7 +24,7 @@ def open_clip():
             library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         import open_clip
     except ImportError:
-        pytest.skip("open_clip is not installed: pip install 'dp3d_ros[prompts]'")
+        pytest.skip("open_clip is not installed: pip install '.[prompts]'")
     return open_clip
 
 

@@ -172,7 +172,7 @@ def test_impossible_settings_are_refused(config, change):
 
 
 def test_a_missing_extra_is_named():
-    with pytest.raises(ImportError, match=r"pip install 'dp3d_ros\[detector\]'"):
+    with pytest.raises(ImportError, match=r"pip install '\.\[detector\]'"):
         detect.extra("no_such_module_anywhere")
 
 
@@ -238,7 +238,7 @@ def test_the_command_names_the_extra_when_mediapipe_is_missing(video, tmp_path, 
     from dp3d_core.detect.__main__ import main
 
     assert main([video, "--out", str(tmp_path / "a.npz")]) == 2
-    assert "pip install 'dp3d_ros[detector]'" in capsys.readouterr().err
+    assert "pip install '.[detector]'" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not HAS_MEDIAPIPE, reason="the extra 'detector' is not installed")

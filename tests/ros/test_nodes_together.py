@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from bench import LOSSLESS
 
 import dp3d_core
@@ -104,6 +105,17 @@ def test_a_file_that_is_no_checkpoint_is_one_clear_error(start, bench, tmp_path)
         assert bench.set_parameter("weights", str(path)) == (True, "")
         assert not bench.transition("configure") and bench.state() == "unconfigured"
         node.wait_for(str(path))
+    assert "Traceback" not in node.text()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_a_device_that_is_not_here_is_one_clear_error_and_engines_come_from_the_cache_asked_for(start, bench, tmp_path):
+    pytest.importorskip("openvino")
+    node = start("lifter", weights=str(WEIGHTS), device="cuda", max_people=1, engine_cache=str(tmp_path / "engines"))
+    assert not bench.transition("configure") and bench.state() == "unconfigured"
+    node.wait_for("device: expected one that PyTorch can use here, got 'cuda'")
+    assert bench.set_parameter("device", "cpu") == (True, "")
+    assert bench.transition("configure") and len(list((tmp_path / "engines").iterdir())) == 1
     assert "Traceback" not in node.text()
 
 
