@@ -216,7 +216,7 @@ def main(argv=None):
     parser = argparse.ArgumentParser(prog="python -m dp3d_core.ablate", description=__doc__.split("\n")[0])
     parser.add_argument("--motions", help="mocap npz")
     parser.add_argument("--out", required=True, help="folder of runs and tables; two processes may share it")
-    parser.add_argument("--steps", type=int, default=3000, help="training steps of every run")
+    parser.add_argument("--steps", type=int, default=1000, help="training steps of every run")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--only", nargs="+", metavar="NAME", help="variants to run; quote names with spaces")
     parser.add_argument("--resume", action="store_true", help="skip finished runs, go on with interrupted ones")
