@@ -173,9 +173,9 @@ def test_banks_that_are_no_safetensors_are_refused(tmp_path):
 
 def test_without_open_clip_one_message_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "open_clip", None)
-    with pytest.raises(ImportError, match=r"pip install 'dp3d_ros\[prompts\]'"):
+    with pytest.raises(ImportError, match=r"pip install '\.\[prompts\]'"):
         encode("ViT-B-32", "laion2b_s34b_b79k")
-    with pytest.raises(SystemExit, match=r"^prompts: .*pip install 'dp3d_ros\[prompts\]'.*prompts are then learned"):
+    with pytest.raises(SystemExit, match=r"^prompts: .*pip install '\.\[prompts\]'.*prompts are then learned"):
         main(["--out", str(tmp_path / "bank.safetensors")])
     assert not list(tmp_path.iterdir())
 
