@@ -79,8 +79,8 @@ def load_tower(model, pretrained):
         import open_clip
     except (ImportError, RuntimeError) as error:  # torchvision of another build than torch's: RuntimeError
         raise ImportError(
-            f"open_clip cannot be imported ({error}); pip install '.[prompts]' in the folder of dp3d, with torchvision of "
-            "the same build as torch, or train without a bank: the prompts are then learned"
+            f"open_clip cannot be imported ({error}); pip install '.[prompts]' in the folder of dp3d, with torchvision "
+            "of the same build as torch, or train without a bank: the prompts are then learned"
         ) from error
     model = model.replace("/", "-")
     if model not in open_clip.list_models():
