@@ -12,7 +12,8 @@ from dp3d_core.types import Skeletons
 
 TRAIL_S = 3.0
 TRAIL_SIGMA = 0.25
-"""A trail shows where somebody was, not first guesses: root sigma over distance at which it starts."""
+TRAIL_JUMP_M = 3.0
+"""A trail shows where somebody was: no first guesses (root sigma over distance), no leaps of an id to somebody else."""
 _HIP, _ANKLES = 0, (3, 6)
 
 
@@ -146,7 +147,10 @@ def _trails(lifted, played, index):
     for past in range(start, index + 1):
         for person, (joints, _, root_sigma) in lifted.frames.get(past, {}).items():
             if root_sigma < TRAIL_SIGMA * np.linalg.norm(joints[_HIP]):
-                trails.setdefault(person, []).append(joints[_HIP])
+                path = trails.setdefault(person, [])
+                if path and np.linalg.norm(joints[_HIP] - path[-1]) > TRAIL_JUMP_M:
+                    path.clear()
+                path.append(joints[_HIP])
     return {person: np.array(path) for person, path in trails.items()}
 
 
