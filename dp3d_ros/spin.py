@@ -42,13 +42,20 @@ def run(make_node, args=None, work=None):
         code = 1
     finally:
         try:
+            _deaf()
             if node is not None:
                 close = getattr(node, "close", node.destroy_node)
                 code = close() or code
             rclpy.try_shutdown()
+            _deaf()  # rclpy has put the handler back that it had found
         except KeyboardInterrupt:
             print("interrupted while closing", file=sys.stderr)
     return code
+
+
+def _deaf():
+    """Take no further SIGINT: Ctrl-C comes twice, from the terminal and from launch, and once is enough."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _spin_for(executor, timeout_s):

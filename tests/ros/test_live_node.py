@@ -271,6 +271,17 @@ def test_sigint_ends_it_with_code_0_in_every_state(start, bench, steps):
     assert "Traceback" not in node.text()
 
 
+def test_sigint_again_and_again_ends_it_as_quietly(start, bench):
+    """A terminal's Ctrl-C reaches the node twice: itself, and by way of launch."""
+    node = start("fake", autostart=True)
+    bench.ready()
+    end_s = time.monotonic() + 30
+    while node.process.poll() is None and time.monotonic() < end_s:
+        node.process.send_signal(signal.SIGINT)
+        time.sleep(0.02)
+    assert node.process.poll() == 0 and "Traceback" not in node.text(), node.text()
+
+
 @pytest.mark.parametrize("inherited", [signal.default_int_handler, signal.SIG_IGN], ids=["", "ignored by a shell's &"])
 def test_sigint_while_configuring_ends_it_with_code_0(start, inherited):
     before = signal.signal(signal.SIGINT, inherited)
