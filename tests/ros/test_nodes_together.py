@@ -64,6 +64,7 @@ def test_a_recording_goes_through_the_real_lifter(start, recorded, tmp_path):
     assert 0 < summary["latency_ms"]["p50"] <= summary["latency_ms"]["p99"]
     with np.load(out, allow_pickle=False) as written:
         assert np.isfinite(written["joints_cam_m"]).all() and (written["sigma_m"] >= 0).all()
+        assert written["root_sigma_m"].shape == written["person"].shape and (written["root_sigma_m"] > 0).all()
         assert set(written["person"]) == {3, 8} and (written["joints_cam_m"][:, 0, 2] > 1).all()
         assert (np.diff(written["stamps_s"]) > 0).all() and str(written["frame_id"]) == "camera_optical_frame"
     assert lifter.interrupt() == 0
