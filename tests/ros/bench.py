@@ -78,10 +78,13 @@ class Bench:
             self._clouds[key] = self.node.create_publisher(PointCloud2, topic, qos)
         return self._clouds[key]
 
-    def publish_info(self, info=None, topic="/camera_info", camera=CAMERA):
+    def info_publisher(self, topic="/camera_info"):
         if topic not in self._infos:
             self._infos[topic] = self.node.create_publisher(CameraInfo, topic, 10)
-        self._infos[topic].publish(info if info is not None else info_from_camera(camera, self.header()))
+        return self._infos[topic]
+
+    def publish_info(self, info=None, topic="/camera_info", camera=CAMERA):
+        self.info_publisher(topic).publish(info if info is not None else info_from_camera(camera, self.header()))
 
     def header(self, stamp_ns=None):
         header = Header(frame_id="camera_optical_frame")
@@ -112,8 +115,9 @@ class Bench:
             self.spin(0.05)
 
     def ready(self, topic="/lifter/keypoints", timeout_s=60.0):
-        """The lifter is active, has heard a CameraInfo, and is heard."""
-        self.until(lambda: self.cloud_publisher(topic).get_subscription_count(), "a subscription", timeout_s)
+        """The lifter is active, has heard a CameraInfo, and is heard; it may have dropped frames until then."""
+        for publisher in (self.info_publisher(), self.cloud_publisher(topic)):
+            self.until(publisher.get_subscription_count, "a subscription", timeout_s)
         self.until(
             lambda: self.skeletons and any(message.markers for message in self.markers), "skeletons and markers",
             every=lambda: (self.publish_info(), self.publish_people()),
