@@ -4,6 +4,7 @@ One conversion for all numbers of people, then one engine of fixed shape for eac
 half as long again.
 """
 
+import sys
 import warnings
 from importlib.util import find_spec
 
@@ -61,14 +62,10 @@ class CpuEngines:
 
     def _openvino(self):
         if self._core is None:
-            import openvino
-
-            self._core = openvino.Core()
+            self._core = quiet_openvino().Core()
         return self._core
 
     def _convert(self, shape, module, example):
-        import openvino
-
         module = serving_graph(self._denoiser, shape.kind, module)
         # two people: a size of one would be taken for a constant
         pair = tuple(torch.cat([tensor[:1], tensor[:1]]) for tensor in example)
@@ -76,7 +73,18 @@ class CpuEngines:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # of exporters, about themselves
             exported = torch.export.export(module, pair, dynamic_shapes=tuple({0: people} for _ in pair))
-            return openvino.convert_model(exported)
+            return quiet_openvino().convert_model(exported)
+
+
+def quiet_openvino():
+    """The module `openvino`, kept from reporting its use: it would send an event to Google from a forked process.
+
+    A robot's node speaks DDS and nothing else, and one without internet would wait for that process when it ends.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # as if it were not installed: OpenVINO then has a stub
+    import openvino
+
+    return openvino
 
 
 class Engine:
@@ -88,8 +96,7 @@ class Engine:
     SHARED_BYTES = 1 << 16
 
     def __init__(self, compiled):
-        import openvino
-
+        openvino = quiet_openvino()
         self._tensor, self._request = openvino.Tensor, compiled.create_infer_request()
         self._own, self._seen = [], []
         for index, port in enumerate(compiled.inputs):

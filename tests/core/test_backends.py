@@ -1,5 +1,6 @@
 """Every backend answers like eager, and nothing is built while a stream runs."""
 
+import sys
 from dataclasses import replace
 from importlib.util import find_spec
 
@@ -10,6 +11,7 @@ from engines import TINY, arrays, echo, network
 
 from dp3d_core import compile as compile_ahead
 from dp3d_core.backends import BACKENDS, available, make_backend
+from dp3d_core.backends.cpu import quiet_openvino
 from dp3d_core.backends.folded import FoldedStep, can_fold
 from dp3d_core.backends.graphs import RollingStep, WindowPass, fitting_batch, window_example
 from dp3d_core.backends.served import Served, Shape, widen
@@ -70,6 +72,13 @@ def test_cpu_engine_equals_eager_for_any_number_of_people(denoiser, engines):
             np.testing.assert_allclose(found, expected, atol=1e-4)
     assert backend.name == "cpu" and eager.name == "eager"
     assert backend.counters == {"cache_hit": 3} and max(backend.parity_mm.values()) < 0.1
+
+
+@needs_openvino
+def test_openvino_reports_nothing_to_anybody(denoiser, engines):
+    """A fixture has built engines by now: that is when it would have."""
+    assert sys.modules["openvino"] is quiet_openvino()
+    assert not [name for name in sys.modules if name.startswith("openvino_telemetry.")]
 
 
 @needs_openvino
