@@ -8,11 +8,11 @@ from dp3d_core import checkpoint
 from dp3d_core.backends import make_backend, place
 from dp3d_core.batch import Streams
 from dp3d_core.config import LOOKAHEADS, StreamConfig, from_dict
-from dp3d_core.diffusion import band_mask, causal_mask
+from dp3d_core.diffusion import band_mask, causal_mask, rows_ahead
 from dp3d_core.gaps import bridge_all
 from dp3d_core.observation import follow_all, observe
 from dp3d_core.root import HEIGHT_SIGMA, KNOWN_HEIGHT_SIGMA, Proportions, smooth, solve
-from dp3d_core.sampler import ddim, hypotheses
+from dp3d_core.sampler import hypotheses
 from dp3d_core.skeleton import adapt
 from dp3d_core.skeleton import joint_set as find_joint_set
 from dp3d_core.types import Lifted
@@ -195,6 +195,9 @@ class Lifter:
         frames, overlap = seen.shape[1], self.config.window_frames
         device = next(self.denoiser.parameters()).device
         poses, variances, actions, start = [], [], [], 0
+        noise = torch.zeros(samples, 1, frames, 17, 3)
+        if samples > 1:
+            noise.normal_(generator=torch.Generator().manual_seed(seed))
         oracle = None
         if action_probability is not None:
             oracle = torch.as_tensor(action_probability, dtype=torch.float32, device=device)[None]
@@ -209,20 +212,15 @@ class Lifter:
             length = last - first
             make = causal_mask if causal else band_mask
             mask = make(length, self.config.window_frames, device)[None]
-            pool = None if causal else torch.full((length,), length - 1, device=device)
+            pool = None if causal else rows_ahead(length, self.config.window_frames, device)
             answers = {}
 
             def denoise(noisy, level, piece=piece, stamps=stamps, mask=mask, pool=pool, answers=answers):
                 answers["last"] = self.denoiser(noisy, piece, level, stamps, mask, pool, oracle)
                 return answers["last"].clean
 
-            shape = (1, length, 17, 3)
-            if samples == 1:
-                sampled = ddim(denoise, torch.zeros(shape, device=device), steps)[None]
-            else:
-                # the same noise in every piece: a sample goes on over the seams
-                generator = torch.Generator().manual_seed(seed)
-                sampled = hypotheses(denoise, shape, samples, steps, generator, device)
+            # a piece's own part of one noise: a sample goes on over the seams
+            sampled = hypotheses(denoise, noise[:, :, first:last].to(device), steps)
             keep = slice(start - first, stop - first)
             poses.append(sampled[:, 0, keep].cpu().numpy())
             variances.append(answers["last"].log_variance[0, keep].cpu().numpy())

@@ -24,14 +24,12 @@ def ddim(denoise, noise, steps):
     return noisy
 
 
-def hypotheses(denoise, shape, count, steps, generator, device=None):
-    """`count` samples (H, B, T, J, 3): one noise a sequence and joint, held over its frames, so samples are smooth.
+def hypotheses(denoise, noise, steps):
+    """`ddim` of each of several noises (H, B, T, J, 3), all standard normal: samples of the same shape.
 
-    Independent noise in each frame would be independent guesses in each frame: jitter, not hypotheses.
+    Each frame's noise is its own, as in training; the network makes the samples smooth. One noise held over all frames
+    would be an input that it never saw (recipes/experiments.md, 13).
     """
-    batch, frames, joints, channels = shape
-    noise = torch.randn((count, batch, 1, joints, channels), generator=generator).to(device)
-    noise = noise.expand(-1, -1, frames, -1, -1)
     return torch.stack([ddim(denoise, sample, steps) for sample in noise])
 
 

@@ -10,7 +10,7 @@ from dp3d_core import lift as lift_module
 from dp3d_core.camera import Camera, turn_to
 from dp3d_core.lift import Lifter
 from dp3d_core.model import Prediction
-from dp3d_core.observation import follow_all
+from dp3d_core.observation import follow_all, observe
 from dp3d_core.root import HEIGHT_SIGMA, Proportions, stature_m
 
 STAMPS_S = np.cumsum(np.random.default_rng(0).choice([0.02, 0.033, 0.08], 40))
@@ -100,6 +100,29 @@ def test_causal_lift_ignores_the_future():
     causal, both, causal_other, both_other = (poses[0] for poses, _, _ in calls)
     np.testing.assert_allclose(causal_other[:30], causal[:30], atol=1e-5)
     assert np.abs(both_other[:30] - both[:30]).max() > 1e-3
+
+
+def test_what_happens_much_later_changes_no_pose_and_no_action():
+    """Each block looks one window ahead, and the action pooling of what it sees one further."""
+    lifter = random_lifter(tiny_config(frame_layers=2))
+    stamps_s = np.arange(100) / 30
+    pixels, confidence = seen(walk(stamps_s))
+    other = pixels.copy()
+    other[80:] += 60 * np.random.default_rng(0).normal(size=other[80:].shape)
+    denoised = lambda data: lifter._denoise(*observed(lifter, data, confidence, stamps_s), 1, 1, 0, False, None)  # noqa: E731
+    before = 80 - 3 * (lifter.config.window_frames - 1)
+    for now, changed in zip(denoised(pixels), denoised(other), strict=True):
+        frames = -3 if now.ndim == 4 else 0
+        now, changed = np.moveaxis(now, frames, 0), np.moveaxis(changed, frames, 0)
+        np.testing.assert_allclose(changed[:before], now[:before], atol=1e-5)
+        assert np.abs(changed[before:80] - now[before:80]).max() > 1e-3
+
+
+def observed(lifter, pixels, confidence, stamps_s):
+    """What the network sees of a sequence, and its seconds, as `Lifter._denoise` takes them."""
+    rays = CAMERA.rays(pixels)[None]
+    state = follow_all(rays, confidence[None], stamps_s[None], np)
+    return observe(rays, confidence[None], state, np)[0].astype(np.float32), stamps_s[None]
 
 
 @pytest.mark.parametrize("causal", [True, False])
