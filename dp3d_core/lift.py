@@ -169,12 +169,12 @@ class Lifter:
         relative_s = (stamps_s - stamps_s[0])[None]
         state = follow_all(rays, trust[None], relative_s.astype(np.float32), np)
         seen, rotation, turned = observe(rays, trust[None], state, np)
-        pose, log_variance, probability = self._denoise(
+        pose, variance, probability = self._denoise(
             seen.astype(np.float32), relative_s, steps, samples, seed, causal, action_probability
         )
         scale = self.config.pose_scale_m
         # several hypotheses disagree where 2D says little: their spread is part of the uncertainty
-        sigma_m = np.sqrt(np.exp(log_variance) * (scale * self.temperature) ** 2 + (pose * scale).var(0).mean(-1))
+        sigma_m = np.sqrt(variance * (scale * self.temperature) ** 2 + (pose * scale).var(0).mean(-1))
         sigma_m[:, 0] = 0
 
         def place(pose_m):
@@ -191,7 +191,7 @@ class Lifter:
 
     @torch.inference_mode()
     def _denoise(self, seen, relative_s, steps, samples, seed, causal, action_probability):
-        """Clean poses (H, T, 17, 3), log variance (T, 17) and action probabilities (T, A), chunk by chunk."""
+        """Clean poses (H, T, 17, 3), variance (T, 17) and action probabilities (T, A), chunk by chunk."""
         frames, overlap = seen.shape[1], self.config.window_frames
         device = next(self.denoiser.parameters()).device
         poses, variances, actions, start = [], [], [], 0
@@ -213,18 +213,22 @@ class Lifter:
             make = causal_mask if causal else band_mask
             mask = make(length, self.config.window_frames, device)[None]
             pool = None if causal else rows_ahead(length, self.config.window_frames, device)
-            answers = {}
+            from_noise = []
 
-            def denoise(noisy, level, piece=piece, stamps=stamps, mask=mask, pool=pool, answers=answers):
-                answers["last"] = self.denoiser(noisy, piece, level, stamps, mask, pool, oracle)
-                return answers["last"].clean
+            def denoise(noisy, level, piece=piece, stamps=stamps, mask=mask, pool=pool, from_noise=from_noise):
+                answer = self.denoiser(noisy, piece, level, stamps, mask, pool, oracle)
+                if level[0, 0] == 1:
+                    from_noise.append(answer)
+                return answer.clean
 
             # a piece's own part of one noise: a sample goes on over the seams
             sampled = hypotheses(denoise, noise[:, :, first:last].to(device), steps)
             keep = slice(start - first, stop - first)
             poses.append(sampled[:, 0, keep].cpu().numpy())
-            variances.append(answers["last"].log_variance[0, keep].cpu().numpy())
-            actions.append(torch.softmax(answers["last"].action_logits[0, keep], -1).cpu().numpy())
+            # later steps are only as unsure as what they were fed leaves them: the doubt about the 2D is the first's
+            variance = torch.stack([answer.log_variance[0, keep].exp() for answer in from_noise]).mean(0)
+            variances.append(variance.cpu().numpy())
+            actions.append(torch.softmax(from_noise[0].action_logits[0, keep], -1).cpu().numpy())
             if stop == frames:
                 return np.concatenate(poses, 1), np.concatenate(variances), np.concatenate(actions)
             start = stop
