@@ -1,4 +1,4 @@
-"""Honest evaluation: `python -m dp3d_core.evaluate --weights small --motions FILE.npz --split dev --mode stream`.
+"""Honest evaluation: `python -m dp3d_core.evaluate --weights small --motions FILE.npz --split dev`.
 
 One hypothesis, no label, an estimated root; whatever touches the ground truth to choose is printed as `oracle`.
 """
@@ -15,7 +15,7 @@ from dp3d_core.config import LOOKAHEADS
 from dp3d_core.data.motions import load_motions
 from dp3d_core.lift import Lifter
 from dp3d_core.report import format_report, format_table, strict
-from dp3d_core.scoring import fitted_temperature, score
+from dp3d_core.scoring import action_scores, fitted_temperature, score
 
 MODES = ("stream", "offline", "table")
 
@@ -54,6 +54,7 @@ def evaluate(*, lifter, benchmark, mode="stream", lookahead=0, steps=1, samples=
         "lookahead": lookahead if mode == "stream" else None, "steps": steps, "hypotheses": samples,
         "aggregation": aggregate, "seed": seed, "detector": benchmark.detector,
         "detector_noise": benchmark.detector_noise, "headline": benchmark.headline, "notes": notes, **result,
+        "actions": action_scores(lifter, benchmark.sequences, causal=causal or mode == "stream"),
     }  # fmt: skip
     if baselines:
         report["baselines"] = {
@@ -68,7 +69,8 @@ def table(*, lifter, by_detector, baselines=None, seed=0, **offline):
     rows = {}
     for detector, benchmark in by_detector.items():
         options = {"lifter": lifter, "benchmark": benchmark, "seed": seed}
-        rows[f"{detector}: offline"] = evaluate(mode="offline", baselines=baselines, **options, **offline)
+        report = evaluate(mode="offline", baselines=baselines, **options, **offline)
+        rows[f"{detector}: {report['mode']}"] = report
         for lookahead in lifter.lookaheads:
             rows[f"{detector}: stream, lookahead {lookahead}"] = evaluate(mode="stream", lookahead=lookahead, **options)
     return rows
@@ -87,7 +89,8 @@ def main(argv=None):
         if arguments.json:  # before the work, not after it
             Path(arguments.json).parent.mkdir(parents=True, exist_ok=True)
         lifter = Lifter.load(arguments.weights)
-        by_detector, baselines = _material(arguments, lifter)
+        mode = arguments.mode or ("table" if arguments.lookahead is None else "stream")
+        by_detector, baselines = _material(arguments, mode, lifter)
         if arguments.fit_temperature:
             print(_fit(lifter, next(iter(by_detector.values())), arguments.fit_temperature))
             return
@@ -96,17 +99,15 @@ def main(argv=None):
             "causal": arguments.causal, "oracle_label": arguments.oracle_label,
         }  # fmt: skip
         options = {"lifter": lifter, "baselines": baselines, "seed": arguments.seed}
-        if arguments.mode == "table":
+        if mode == "table":
             report = table(by_detector=by_detector, **options, **offline)
             text = format_table(report)
         else:
             (benchmark,) = by_detector.values()
-            if arguments.mode == "stream":
+            if mode == "stream":
                 _refuse_offline_options(arguments)
                 offline = {}
-            report = evaluate(
-                benchmark=benchmark, mode=arguments.mode, lookahead=arguments.lookahead, **options, **offline
-            )
+            report = evaluate(benchmark=benchmark, mode=mode, lookahead=arguments.lookahead or 0, **options, **offline)
             text = format_report(report)
     except (ValueError, OSError) as error:
         raise SystemExit(f"evaluate: {error}") from None
@@ -128,8 +129,8 @@ def _parser():
     add("--mpi-test", metavar="FILE", help="MPI-INF-3DHP: P-STMO's data_test_3dhp.npz")
     add("--calibration", metavar="FILE", nargs=2, help="MPI-INF-3DHP: ts1-4cameras.calib ts5-6cameras.calib")
     add("--annotation", default="univ", choices=("univ", "annot3"), help="MPI-INF-3DHP: which truth the file holds")
-    add("--mode", default="stream", choices=MODES)
-    add("--lookahead", type=int, default=0, choices=LOOKAHEADS, help="frames of lag (stream)")
+    add("--mode", choices=MODES, help="default: table, offline and every stream; with --lookahead: stream")
+    add("--lookahead", type=int, choices=LOOKAHEADS, help="frames of lag (stream; default 0)")
     add("--detector", default="noisy", choices=sorted(benchmarks.DETECTORS), help="mocap: 2D as a detector's, or exact")
     add("--rate-hz", type=float, default=30.0, help="mocap: frame rate")
     add("--coco", action="store_true", help="mocap: only what a COCO detector sees, no spine, no head top")
@@ -156,10 +157,10 @@ def _refuse_offline_options(arguments):
         ("oracle_label", False),
     ):
         if getattr(arguments, name) != neutral:
-            raise ValueError(f"--{name.replace('_', '-')}: expected with --mode offline, got --mode {arguments.mode}")
+            raise ValueError(f"--{name.replace('_', '-')}: expected with --mode offline or table, got a stream")
 
 
-def _material(arguments, lifter):
+def _material(arguments, mode, lifter):
     """({detector: `Benchmark`}, {baseline name: method}) that the command line asks for."""
     given = [name for name in ("h36m_3d", "mpi_test") if getattr(arguments, name)]
     if len(given) > 1 or not (given or arguments.motions):
@@ -184,7 +185,7 @@ def _material(arguments, lifter):
     detectors = [arguments.detector]
     if arguments.fit_temperature:
         detectors = ["noisy"]
-    elif arguments.mode == "table":
+    elif mode == "table":
         detectors = list(benchmarks.DETECTORS)
     held = motions.split(arguments.split)
     return {

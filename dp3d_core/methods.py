@@ -74,6 +74,11 @@ def sampled(lifter, sequence, *, aggregate="mean", **options):
     return joints, sigma, np.ones(len(sequence.stamps_s), bool), hypotheses
 
 
+def action_probability(lifter, sequence, *, causal):
+    """(T, A) what the network believes of the action, looking back only or ahead too."""
+    return lifter.lift(**_asked(lifter, sequence, {"causal": causal})).action_probability
+
+
 def true_action(lifter, sequence):
     """Index of a sequence's action in the network's vocabulary, None where it has none there (an oracle's knowledge).
 

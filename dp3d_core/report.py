@@ -4,7 +4,7 @@ import math
 
 COLUMNS = (
     "mpjpe_mm", "p_mpjpe_mm", "n_mpjpe_mm", "mpjve_mm", "accel_error_mm_per_frame2", "root_error_m", "coverage_90",
-    "ece",
+    "ece", "nll",
 )  # fmt: skip
 PCK_COLUMNS = ("pck_150mm", "auc")
 _HEADS = {"accel_error_mm_per_frame2": "accel_mm/f2"}
@@ -15,7 +15,9 @@ def format_rows(rows, columns=COLUMNS):
     width = max(len(name) for name in rows)
     lines = [" " * width + "".join(f"{_HEADS.get(column, column):>13}" for column in columns) + f"{'frames':>9}"]
     for name, row in rows.items():
-        cells = "".join(f"{row[column]:13.3f}" if row[column] < 10 else f"{row[column]:13.1f}" for column in columns)
+        cells = "".join(
+            f"{row[column]:13.3f}" if abs(row[column]) < 10 else f"{row[column]:13.1f}" for column in columns
+        )
         lines.append(f"{name:<{width}}{cells}{row['frames']:>9}")
     return "\n".join(lines)
 
@@ -39,7 +41,8 @@ def format_report(report):
     if "benchmark" in report["data"] and name in rows:
         rows = {f"{key} *" if key == name else key: row for key, row in rows.items()}
     columns = COLUMNS + (PCK_COLUMNS if "benchmark" in report["data"] else ())
-    return "\n".join([_title(report), format_rows(rows, columns), *oracle_lines(report), *note_lines([report])])
+    told = [*oracle_lines(report), *action_lines(report), *note_lines([report])]
+    return "\n".join([_title(report), format_rows(rows, columns), *told])
 
 
 def _title(report):
@@ -58,7 +61,9 @@ def format_table(reports):
     for name, report in reports.items():
         rows |= report_rows(report, f"{name} | ")
     benchmark = any("benchmark" in report["data"] for report in reports.values())
-    return "\n".join([format_rows(rows, COLUMNS + (PCK_COLUMNS if benchmark else ())), *note_lines(reports.values())])
+    told = [f"{name} | {line}" for name, one in reports.items() for line in (*oracle_lines(one), *action_lines(one))]
+    columns = COLUMNS + (PCK_COLUMNS if benchmark else ())
+    return "\n".join([format_rows(rows, columns), *told, *note_lines(reports.values())])
 
 
 def oracle_lines(report):
@@ -71,6 +76,18 @@ def oracle_lines(report):
         for name, row in (("all", oracle["overall"]), ("mean of groups", oracle["mean_of_groups"]))
         for key in row
     ]
+
+
+def action_lines(report):
+    """How often the network's action is right, beside always naming the most frequent one."""
+    actions = report.get("actions")
+    if not actions:
+        return []
+    sure = "never more than half sure"
+    if actions["named"]:
+        sure = f"more than half sure in {actions['named']:.0%}, right in {actions['named_right']:.0%} of those"
+    always = f"oracle: always {actions['most_frequent']!r} {actions['oracle_most_frequent_top1']:.0%}"
+    return [f"action right in {actions['top1']:.0%} of {actions['frames']} frames ({always}); {sure}"]
 
 
 def note_lines(reports):

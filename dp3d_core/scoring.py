@@ -87,6 +87,33 @@ def _oracle(chosen):
     }
 
 
+def action_scores(lifter, sequences, *, causal):
+    """How often the network names the true action, in valid frames of the sequences whose action it has; None if none.
+
+    {"frames", "top1", "most_frequent", "oracle_most_frequent_top1": what always answering the most frequent class of
+    this very data would score, "named": share of frames in which it is more than half sure and so says the action
+    aloud, "named_right": how often it is right then}.
+    """
+    right, sure, truth = [], [], []
+    for sequence in sequences:
+        action = methods.true_action(lifter, sequence)
+        if action is None:
+            continue
+        probability = methods.action_probability(lifter, sequence, causal=causal)[sequence.valid]
+        right.append(probability.argmax(-1) == action)
+        sure.append(probability.max(-1) > 0.5)
+        truth.append(np.full(len(probability), action))
+    if not truth:
+        return None
+    right, sure, truth = np.concatenate(right), np.concatenate(sure), np.concatenate(truth)
+    counts = np.bincount(truth)
+    return {
+        "frames": len(truth), "top1": float(right.mean()), "most_frequent": lifter.actions[int(counts.argmax())],
+        "oracle_most_frequent_top1": float(counts.max() / len(truth)), "named": float(sure.mean()),
+        "named_right": float(right[sure].mean()) if sure.any() else float("nan"),
+    }  # fmt: skip
+
+
 def fitted_temperature(lifter, sequences, *answers):
     """The factor on the network's raw sigma that makes 90 % intervals of `answers` together cover 90 %.
 

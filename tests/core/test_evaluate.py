@@ -2,6 +2,7 @@
 # T frames, H hypotheses, J = 17 joints
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from dp3d_core.data.h36m import KEPT_JOINTS
 from dp3d_core.data.motions import save_motions
 from dp3d_core.data.mpi_inf_3dhp import FROM_FILE, PCK_JOINTS, TEST_NAMES
 from dp3d_core.metrics import JOINTS_14, mpjpe_mm, p_mpjpe_mm
-from dp3d_core.scoring import score
+from dp3d_core.scoring import action_scores, score
 
 # documented for users: renaming one breaks their scripts
 PROMISED = {
@@ -77,6 +78,11 @@ def run(folder, capsys, *options):
     return capsys.readouterr().out, json.loads(out.read_text())
 
 
+def poses_of(text):
+    """What is printed of poses: the action's line always names the oracle beside it."""
+    return "\n".join(line for line in text.splitlines() if "action right in" not in line)
+
+
 def h36m_options(folder, data_2d="gt"):
     data_2d = "gt" if data_2d == "gt" else folder / data_2d
     return "--h36m-3d", folder / "data_3d_h36m.npz", "--h36m-2d", data_2d, "--cameras", folder / "cameras.json"
@@ -114,7 +120,7 @@ def test_command_line_of_mocap_keeps_the_promised_json(folder, capsys):
 
 
 def test_table_holds_every_lookahead_with_noisy_and_exact_2d(folder, capsys):
-    text, found = run(folder, capsys, "--motions", folder / "motions.npz", "--mode", "table")
+    text, found = run(folder, capsys, "--motions", folder / "motions.npz")
     expected = {"offline", *(f"stream, lookahead {lookahead}" for lookahead in (0, 2, 4))}
     assert set(found) == {f"{detector}: {row}" for detector in ("noisy", "exact") for row in expected}
     assert all(f"{name} | all" in text for name in found)
@@ -137,7 +143,7 @@ def test_human36m_takes_detections_and_fourteen_joints(folder, capsys):
         folder, capsys, *h36m_options(folder, "data_2d_h36m_cpn.npz"), "--mode", "offline", "--joints", 14
     )
     assert found["data"]["joints"] == 14 and found["detector"] == "data_2d_h36m_cpn"
-    assert "oracle" not in text
+    assert "oracle" not in poses_of(text)
 
 
 @pytest.mark.parametrize(("joints", "expected_mm"), [(17, (80 + 51) / 17), (14, 80 / 14)])
@@ -204,7 +210,7 @@ def test_best_of_hypotheses_is_named_oracle_and_is_its_definition(folder, capsys
 def test_whatever_saw_the_truth_prints_oracle(folder, capsys):
     motions = ("--motions", folder / "motions.npz", "--mode", "offline")
     plain, _ = run(folder, capsys, *motions, "--split", "train")
-    assert "oracle" not in plain
+    assert "oracle" not in poses_of(plain)
     told, found = run(folder, capsys, *motions, "--oracle-label", "--split", "train")
     assert "given to 2 of 2 sequences (oracle label)" in told
     assert "offline_oracle_label: all" in told and found["mode"] == "offline_oracle_label"
@@ -212,6 +218,37 @@ def test_whatever_saw_the_truth_prints_oracle(folder, capsys):
     assert "oracle 2D" in exact
     fitted, _ = run(folder, capsys, *motions)
     assert "fitted on this very split" in fitted and "(oracle)" in fitted
+
+
+def test_a_tables_rows_and_lines_name_their_oracles(folder, capsys):
+    motions = ("--motions", folder / "motions.npz", "--split", "train")
+    text, found = run(folder, capsys, *motions, "--oracle-label", "--samples", 2)
+    assert "noisy: offline_oracle_label" in found and "noisy: offline" not in found
+    assert "noisy: offline_oracle_label | all" in text
+    best = [line for line in text.splitlines() if "best of m" in line]
+    assert best and all("offline_oracle_label | oracle best of m" in line for line in best)
+
+
+def test_actions_are_scored_beside_always_the_most_frequent(folder, capsys):
+    """Hand-computed: two sequences of walking and one of a ball game; the network says walk, once half sure."""
+
+    class Sure:
+        actions = ("walk", "ball")
+
+    lifter, walk, ball = Sure(), np.array([0.9, 0.1]), np.array([0.5, 0.5])
+    belief = {"a": [walk, walk], "b": [walk, ball], "c": [walk]}
+    sequences = [
+        SimpleNamespace(name=name, action=action, valid=np.ones(len(belief[name]), bool))
+        for name, action in (("a", "walk"), ("b", "walk"), ("c", "ball"))
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(methods, "action_probability", lambda _, sequence, causal: np.stack(belief[sequence.name]))
+        found = action_scores(lifter, sequences, causal=True)
+    assert found["frames"] == 5 and found["top1"] == pytest.approx(4 / 5)
+    assert (found["most_frequent"], found["oracle_most_frequent_top1"]) == ("walk", pytest.approx(4 / 5))
+    assert found["named"] == pytest.approx(4 / 5) and found["named_right"] == pytest.approx(3 / 4)
+    text, report_ = run(folder, capsys, "--motions", folder / "motions.npz", "--split", "train", "--lookahead", 0)
+    assert f"action right in {report_['actions']['top1']:.0%} of" in text and "oracle: always 'walk' 60%" in text
 
 
 def test_an_oracle_label_that_no_sequence_has_is_refused(folder, capsys):
@@ -241,7 +278,8 @@ def test_fitted_temperature_covers_ninety_percent_and_says_where_it_came_from(fo
     assert "temperature 1.000 ->" in capsys.readouterr().out
     assert checkpoint.load(fitted).provenance["temperature_from"] == "motions.npz dev, noisy"
     evaluate.main([
-        "--weights", str(fitted), "--motions", str(folder / "motions.npz"), "--json", str(tmp_path / "r.json")
+        "--weights", str(fitted), "--motions", str(folder / "motions.npz"), "--lookahead", "0",
+        "--json", str(tmp_path / "r.json"),
     ])  # fmt: skip
     assert json.loads((tmp_path / "r.json").read_text())["overall"]["coverage_90"] == pytest.approx(0.9, abs=0.05)
 
@@ -257,7 +295,7 @@ def test_json_writes_nan_as_null():
         (("--h36m-3d", "missing.npz"), "expected --h36m-2d"),
         (("--mpi-test", "missing.npz"), "calibration: expected two files"),
         (("--motions", "missing.npz"), "missing.npz"),
-        (("--motions", "{motions}", "--samples", "3"), "--samples: expected with --mode offline"),
+        (("--motions", "{motions}", "--lookahead", "0", "--samples", "3"), "--samples: expected with --mode offline"),
         (("--motions", "{motions}", "--split", "test"), "test"),
         (("--motions", "{motions}", "--rate-hz", "0"), "rate_hz: expected 1 to 240 frames per second, got 0"),
         (("--motions", "{motions}", "--rate-hz", "nan"), "rate_hz: expected 1 to 240"),
