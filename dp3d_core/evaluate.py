@@ -15,6 +15,7 @@ from dp3d_core.config import LOOKAHEADS
 from dp3d_core.data.motions import load_motions
 from dp3d_core.lift import Lifter
 from dp3d_core.report import format_report, format_table, strict
+from dp3d_core.sampler import AGGREGATES
 from dp3d_core.scoring import action_scores, fitted_temperature, score
 
 MODES = ("stream", "offline", "table")
@@ -138,7 +139,7 @@ def _parser():
     add(
         "--samples", type=int, default=1, help="hypotheses (offline); more than one also prints the oracle best of them"
     )
-    add("--aggregate", default="mean", choices=methods.AGGREGATES, help="how hypotheses become one answer (offline)")
+    add("--aggregate", default="mean", choices=AGGREGATES, help="how hypotheses become one answer (offline)")
     add("--causal", action="store_true", help="offline, but looking back only, as a stream does")
     add("--oracle-label", action="store_true", help="give the true action (offline); an oracle")
     add("--seed", type=int, default=0, help="seed of cameras, detector noise and hypotheses")

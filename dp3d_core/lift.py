@@ -12,7 +12,7 @@ from dp3d_core.diffusion import band_mask, causal_mask, rows_ahead
 from dp3d_core.gaps import bridge_all
 from dp3d_core.observation import follow_all, observe
 from dp3d_core.root import HEIGHT_SIGMA, KNOWN_HEIGHT_SIGMA, Proportions, smooth, solve
-from dp3d_core.sampler import hypotheses
+from dp3d_core.sampler import aggregate_placed, check_aggregate, hypotheses
 from dp3d_core.skeleton import adapt
 from dp3d_core.skeleton import joint_set as find_joint_set
 from dp3d_core.types import Lifted
@@ -106,20 +106,24 @@ class Lifter:
 
     def lift(
         self, keypoints_px, confidence, stamps_s, *, camera, joint_set="coco17", person_height_m=0.0, steps=1,
-        samples=1, seed=0, causal=False, min_confidence=0.05, action_probability=None,
+        samples=1, aggregate="mean", seed=0, causal=False, min_confidence=0.05, action_probability=None,
     ):  # fmt: skip
         """Lift one person's whole sequence, looking both ways in time (or back only, with `causal`).
 
         keypoints_px (T, K, 2), confidence (T, K) with 0 = missing, stamps_s (T,) ascending seconds. One step and one
-        sample give the point estimate; with samples > 1 the mean of that many hypotheses (`sample` returns them all).
-        action_probability (A,) is an oracle for evaluation. Returns `Lifted`.
+        sample give the point estimate; with samples > 1 that many hypotheses are drawn (`sample` returns them all) and
+        become one by `aggregate`: "mean", or joint by joint what reprojects best, "jpma" and "jpma_soft", about the
+        estimated root. action_probability (A,) is an oracle for evaluation. Returns `Lifted`.
         """
-        pose_m, sigma_m, place, probability = self._infer(
+        check_aggregate(aggregate)
+        pose_m, sigma_m, place, probability, seen = self._infer(
             keypoints_px, confidence, stamps_s, camera=camera, joint_set=joint_set, person_height_m=person_height_m,
             steps=steps, samples=samples, seed=seed, causal=causal, min_confidence=min_confidence,
             action_probability=action_probability,
         )  # fmt: skip
         joints_cam_m, root_sigma_m = place(pose_m.mean(0))
+        if aggregate != "mean":
+            joints_cam_m = aggregate_placed(np.stack([place(one)[0] for one in pose_m]), *seen, aggregate)
         return Lifted(
             stamps_s=np.asarray(stamps_s, np.float64), joints_cam_m=joints_cam_m, sigma_m=sigma_m,
             root_sigma_m=root_sigma_m, action_probability=probability, metric=not camera.assumed,
@@ -134,7 +138,7 @@ class Lifter:
         Returns joints_cam_m (H, T, 17, 3) metres in the camera and sigma_m (T, 17), the doubt about their mean. With
         one sample: the point estimate alone.
         """
-        pose_m, sigma_m, place, _ = self._infer(
+        pose_m, sigma_m, place, *_ = self._infer(
             keypoints_px, confidence, stamps_s, camera=camera, joint_set=joint_set, person_height_m=person_height_m,
             steps=steps, samples=samples, seed=seed, causal=causal, min_confidence=min_confidence,
             action_probability=action_probability,
@@ -145,7 +149,8 @@ class Lifter:
         self, keypoints_px, confidence, stamps_s, *, camera, joint_set, person_height_m, steps, samples, seed, causal,
         min_confidence, action_probability,
     ):  # fmt: skip
-        """Poses (H, T, 17, 3), sigma (T, 17), a function from a pose to joints_cam_m and root sigma, and actions."""
+        """Poses (H, T, 17, 3), sigma (T, 17), a function from a pose to joints_cam_m and root sigma, actions, and what
+        was seen: rays (T, 17, 2) in the camera with their confidence (T, 17)."""
         if samples < 1:
             raise ValueError(f"samples: expected at least 1, got {samples}")
         if (steps > 1 or samples > 1) and not self.refines:
@@ -164,6 +169,7 @@ class Lifter:
         rays, trust = camera.see(pixels, trust)
         if not (trust > 0).any():
             raise ValueError("confidence: expected at least one visible joint in the sequence, got none")
+        in_camera = rays, trust
         rays, trust = bridge_all(rays, trust, stamps_s)
         rays = rays[None]
         relative_s = (stamps_s - stamps_s[0])[None]
@@ -187,7 +193,7 @@ class Lifter:
             joints_cam_m = np.einsum("tij,tki->tkj", rotation[0], pose_m) + root_cam_m[:, None]
             return joints_cam_m.astype(np.float32), root_sigma_m.astype(np.float32)
 
-        return pose * scale, sigma_m.astype(np.float32), place, probability
+        return pose * scale, sigma_m.astype(np.float32), place, probability, in_camera
 
     @torch.inference_mode()
     def _denoise(self, seen, relative_s, steps, samples, seed, causal, action_probability):

@@ -13,11 +13,7 @@ from dp3d_core.data.windows import MotionBank, sample_batch
 from dp3d_core.gaps import bridge_all
 from dp3d_core.observation import follow_all, observe
 from dp3d_core.root import solve
-from dp3d_core.sampler import aggregate_jpma, aggregate_mean
-
-AGGREGATES = ("mean", "jpma", "jpma_soft")
-JPMA_SOFTNESS = 0.005
-"""Reprojection error in rays over which the soft form's weight falls to 1/e: about 6 px at a focal length of 1145."""
+from dp3d_core.sampler import aggregate_mean, aggregate_placed, check_aggregate
 
 
 def hold(joints, sigma, answered):
@@ -54,23 +50,14 @@ def offline(lifter, sequence, **options):
 
 
 def sampled(lifter, sequence, *, aggregate="mean", **options):
-    """`offline` from several hypotheses, as one of AGGREGATES; returns the hypotheses (H, T, 17, 3) as a fourth.
-
-    JPMA compares the hypotheses with the 2D seen, all about the mean of their estimated roots (the published form
-    projects with the true root).
-    """
-    if aggregate not in AGGREGATES:
-        raise ValueError(f"aggregate: expected one of {list(AGGREGATES)}, got {aggregate!r}")
+    """`offline` from several hypotheses, as one of AGGREGATES; returns the hypotheses (H, T, 17, 3) as a fourth."""
+    check_aggregate(aggregate)
     hypotheses, sigma = lifter.sample(**_asked(lifter, sequence, options))
     if aggregate == "mean":
         joints = aggregate_mean(hypotheses)
     else:
         rays, confidence = sequence.camera.see(sequence.keypoints_px, sequence.confidence)
-        softness = JPMA_SOFTNESS if aggregate == "jpma_soft" else 0.0
-        # one root for all: joints that come from hypotheses at different depths make no body
-        root = hypotheses[:, :, :1].mean(0)
-        about = hypotheses - hypotheses[:, :, :1] + root
-        joints = aggregate_jpma(about, rays, confidence, softness).astype(np.float32)
+        joints = aggregate_placed(hypotheses, rays, confidence, aggregate)
     return joints, sigma, np.ones(len(sequence.stamps_s), bool), hypotheses
 
 

@@ -33,6 +33,29 @@ def hypotheses(denoise, noise, steps):
     return torch.stack([ddim(denoise, sample, steps) for sample in noise])
 
 
+AGGREGATES = ("mean", "jpma", "jpma_soft")
+JPMA_SOFTNESS = 0.005
+"""Reprojection error in rays over which the soft form's weight falls to 1/e: about 6 px at a focal length of 1145."""
+
+
+def check_aggregate(aggregate):
+    """ValueError unless it is one of AGGREGATES."""
+    if aggregate not in AGGREGATES:
+        raise ValueError(f"aggregate: expected one of {list(AGGREGATES)}, got {aggregate!r}")
+
+
+def aggregate_placed(hypotheses_cam_m, rays, confidence, aggregate):
+    """JPMA, or its soft form, of hypotheses (H, T, J, 3) that each stand at their own estimated root: (T, J, 3).
+
+    All are first moved about the mean of their roots: joints that come from hypotheses at different depths make no
+    body. The published form projects with the true root.
+    """
+    root = hypotheses_cam_m[:, :, :1].mean(0)
+    about = hypotheses_cam_m - hypotheses_cam_m[:, :, :1] + root
+    joints = aggregate_jpma(about, rays, confidence, JPMA_SOFTNESS if aggregate == "jpma_soft" else 0.0)
+    return joints.astype(hypotheses_cam_m.dtype)
+
+
 def aggregate_mean(hypotheses_m):
     """(H, ..., J, 3) to their mean (..., J, 3)."""
     return hypotheses_m.mean(0)

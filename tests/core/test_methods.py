@@ -10,6 +10,7 @@ from helpers import CAMERA, random_lifter, seen, tiny_config, walk, walking_moti
 from dp3d_core import methods
 from dp3d_core.data.actions import ACTIONS
 from dp3d_core.data.sequences import EvalSequence
+from dp3d_core.sampler import AGGREGATES
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +48,9 @@ def test_hypotheses_average_to_what_is_lifted(lifter, sequence):
     lifted, sigma, _ = methods.offline(lifter, sequence, **options)
     joints, sampled_sigma, answered, hypotheses = methods.sampled(lifter, sequence, **options)
     assert hypotheses.shape == (4, 20, 17, 3) and answered.all()
-    # each hypothesis keeps its own bone lengths and root, so the means agree to millimetres, not to rounding
+    # each hypothesis keeps its own bone lengths, which of random weights are those of jitter: the means agree roughly
     relative = (joints - joints[:, :1]) - (lifted - lifted[:, :1])
-    assert np.linalg.norm(relative, axis=-1).mean() < 0.01
+    assert np.linalg.norm(relative, axis=-1).mean() < 0.15 * np.ptp(hypotheses, axis=0).mean()
     np.testing.assert_allclose(sampled_sigma, sigma, rtol=1e-5)
     assert np.ptp(hypotheses, axis=0).max() > 1e-3
 
@@ -64,14 +65,23 @@ def test_jpma_takes_each_joint_from_a_hypothesis_and_reprojects_better_than_the_
     def miss_px(joints):
         return np.linalg.norm(CAMERA.project(joints) - sequence.keypoints_px, axis=-1).mean()
 
-    answers = {
-        aggregate: methods.sampled(lifter, sequence, samples=6, aggregate=aggregate) for aggregate in methods.AGGREGATES
-    }
+    answers = {aggregate: methods.sampled(lifter, sequence, samples=6, aggregate=aggregate) for aggregate in AGGREGATES}
     joints, _, _, hypotheses = answers["jpma"]
     relative = hypotheses - hypotheses[:, :, :1] - (joints - joints[:, :1])
     assert (np.abs(relative).max(-1).min(0) < 1e-5).all()
     misses = {aggregate: miss_px(answer[0]) for aggregate, answer in answers.items()}
     assert max(misses["jpma"], misses["jpma_soft"]) < misses["mean"]
+
+
+@pytest.mark.parametrize("aggregate", ["jpma", "jpma_soft"])
+def test_what_is_lifted_by_an_aggregation_is_what_is_evaluated(lifter, sequence, aggregate):
+    options = {"samples": 3, "seed": 1, "aggregate": aggregate}
+    lifted, sigma, _ = methods.offline(lifter, sequence, **options)
+    joints, sampled_sigma, *_ = methods.sampled(lifter, sequence, **options)
+    np.testing.assert_allclose(lifted, joints, atol=1e-5)
+    np.testing.assert_allclose(sigma, sampled_sigma, rtol=1e-5)
+    with pytest.raises(ValueError, match="aggregate: expected one of"):
+        methods.offline(lifter, sequence, aggregate="best")
 
 
 def test_unknown_aggregation_and_no_samples_are_refused(lifter, sequence):
