@@ -14,7 +14,7 @@ from dp3d_ros.conversions.keypoints import BadMessage, stamp_ns
 from dp3d_ros.outputs import Outputs
 from dp3d_ros.shared_pass import Frame
 from dp3d_ros.sources import DEFAULT_TOPICS, SOURCES, Subscriptions
-from dp3d_ros.statistics import SequenceGaps, Statistics
+from dp3d_ros.statistics import Statistics
 from dp3d_ros.timeline import Timeline
 
 BELIEVABLE_AGE_S = 60.0
@@ -31,8 +31,8 @@ class CameraChannel:
     def __init__(self, node, name, stream, passes, config, stream_config):
         self.name = name
         self.statistics = Statistics()
-        self.drops_told = 0
-        """Drops that the diagnostics have spoken of already."""
+        self.told = {"dropped": 0, "missed": 0}
+        """Losses that the diagnostics have spoken of already."""
         self._node = node
         self._config = config
         self._stream_config = stream_config
@@ -43,8 +43,7 @@ class CameraChannel:
         self._camera_frame_id = ""
         self._stream, self._passes = stream, passes
         self._timeline = Timeline(remember=stream_config.lookahead + 1)
-        self._gaps = SequenceGaps()
-        self._subscriptions = Subscriptions(node, self._incompatible, self._odd)
+        self._subscriptions = Subscriptions(node, self._incompatible, self._odd, self._count_missed)
         self._source = None
         self._outputs = Outputs(node, name, config, stream_config.joint_set)
 
@@ -64,6 +63,7 @@ class CameraChannel:
         self._subscriptions.close()
         self._outputs.deactivate()
         self._source = self._camera = self._camera_signature = None
+        self.statistics.people = 0
 
     def close(self):
         """Take all publishers and subscriptions back."""
@@ -75,7 +75,6 @@ class CameraChannel:
         self._passes.forget(self)
         self._stream.reset()
         self._timeline.restart()
-        self._gaps = SequenceGaps()
 
     def configure(self, config, stream_config):
         """Take over changed `live` parameters; people are kept."""
@@ -88,7 +87,7 @@ class CameraChannel:
 
     # --- callbacks -----------------------------------------------------------------------------------------------
 
-    def receive(self, header, read_people, info):
+    def receive(self, header, read_people):
         """One frame of keypoints: convert it and add it to the next pass; what is wrong with it is counted and said."""
         started_s = time.perf_counter()
         if self._passes.waits(self):
@@ -96,7 +95,6 @@ class CameraChannel:
         statistics = self.statistics
         statistics.messages_in += 1
         statistics.input_rate.tick(started_s)
-        self._count_missed(info)
         try:
             camera = self._known_camera()
             header = self._complete(header)
@@ -184,6 +182,7 @@ class CameraChannel:
         time_ns = stamp_ns(header.stamp)
         if self._timeline.jumped_back(time_ns):
             self.reset()
+            self._outputs.clock_jumped_back()
             self._odd("clock_jumped_back", "stamps jumped back; starting afresh")
         return self._timeline.admit(time_ns, header)
 
@@ -200,7 +199,10 @@ class CameraChannel:
         statistics.people = len(skeletons.ids)
         statistics.output_rate.tick(now_s)
         statistics.callback_to_publish.add(now_s - started_s)
-        age_s = self._node.get_clock().now().nanoseconds * 1e-9 - stamp_ns(header.stamp) * 1e-9
+        clock_ns = self._node.get_clock().now().nanoseconds
+        age_s = (clock_ns - stamp_ns(header.stamp)) * 1e-9
+        if not clock_ns:
+            return  # with use_sim_time, before the first /clock
         if abs(age_s) < BELIEVABLE_AGE_S:
             statistics.stamp_to_publish.add(age_s)
         else:
@@ -211,12 +213,11 @@ class CameraChannel:
 
     # --- counting --------------------------------------------------------------------------------------------------
 
-    def _count_missed(self, info):
-        if info is None:
-            return
-        publisher = info.get("publisher_gid")
-        key = bytes(publisher["data"]) if publisher else None
-        self.statistics.missed += self._gaps.missed(key, info.get("publication_sequence_number"))
+    def _count_missed(self, number):
+        if number is None:
+            self.statistics.missed_unknown += 1
+        else:
+            self.statistics.missed += number
 
     def _drop(self, problem):
         self.statistics.drops[problem.cause] += 1

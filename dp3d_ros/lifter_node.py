@@ -184,13 +184,13 @@ class LifterNode(LifecycleNode):
         self._diagnostics.publish(message)
 
     def _judge(self, channel, values):
-        new_drops = values["dropped"] + values["missed"] - channel.drops_told
-        channel.drops_told += new_drops
+        new = {name: values[name] - told for name, told in channel.told.items()}
+        channel.told = {name: values[name] for name in new}
         if not self._active:
             return diagnostics.OK, "inactive"
-        if new_drops:
-            reason = values["last_error"] or "newer ones had come"
-            return diagnostics.WARN, f"{new_drops} messages dropped in the last second: {reason}"
+        if any(new.values()):
+            reason = values["last_error"] if new["dropped"] else "newer ones had come"
+            return diagnostics.WARN, f"{sum(new.values())} messages dropped in the last second: {reason}"
         if not values["input_hz"]:
             return diagnostics.WARN, "no keypoints are coming in"
         if values["backend"] != self._backend_name:

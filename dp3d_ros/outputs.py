@@ -63,6 +63,11 @@ class Outputs:
         if self._hri is not None:
             self._hri.publish_keypoints(header, keypoints, camera)
 
+    def clock_jumped_back(self):
+        """What is known of later times is of another run."""
+        if self._target is not None:
+            self._target.forget()
+
     def deactivate(self):
         """Nobody is tracked any more."""
         if self._hri is not None:

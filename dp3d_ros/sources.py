@@ -1,7 +1,7 @@
 """Where keypoints come from: one class per message type, all alike to the rest of the node.
 
-A source subscribes and calls `deliver(header, read_people, info)`, where read_people(keypoint_count, camera) gives the
-`People` of that frame or raises BadMessage. Optional message packages are imported only by the source that needs them.
+A source subscribes and calls `deliver(header, read_people)`, where read_people(keypoint_count, camera) gives the `People`
+of that frame or raises BadMessage. Optional message packages are imported only by the source that needs them.
 """
 
 from functools import partial
@@ -14,6 +14,7 @@ from dp3d_ros.conversions.hri import SkeletonFrames, people_from_skeletons
 from dp3d_ros.conversions.ids import IdTable, is_topic_token
 from dp3d_ros.conversions.pointcloud2 import people_from_cloud
 from dp3d_ros.conversions.yolo import people_from_detections
+from dp3d_ros.statistics import SequenceGaps
 
 MAX_BODIES = 64
 """More bodies than these in one list are a fault, not a crowd: each costs a subscription."""
@@ -40,21 +41,32 @@ def import_message(package, name, parameter):
 class Subscriptions:
     """Subscriptions of one source, made and ended together; incompatible publishers are reported, not just ignored."""
 
-    def __init__(self, node, on_incompatible, on_odd):
+    def __init__(self, node, on_incompatible, on_odd, on_missed):
         self.odd = on_odd
         """odd(cause, text) counts and says what a source leaves out."""
         self._node = node
         self._on_incompatible = on_incompatible
+        self._on_missed = on_missed
         self._alive = {}
 
-    def add(self, message_class, topic, callback, qos=None, overridable=True):
-        """Subscribe; `qos_overrides` parameters of the topic apply."""
+    def add(self, message_class, topic, callback, overridable=True):
+        """Subscribe; `qos_overrides` parameters of the topic apply. Returns the topic's name after all remappings."""
         events = SubscriptionEventCallbacks(incompatible_qos=partial(self._on_incompatible, topic))
         options = QoSOverridingOptions.with_default_policies() if overridable else None
         self._alive[topic] = self._node.create_subscription(
-            message_class, topic, callback, qos or newest_wins(), event_callbacks=events,
-            qos_overriding_options=options,
+            message_class, topic, callback, newest_wins(), event_callbacks=events, qos_overriding_options=options,
         )  # fmt: skip
+        return self._alive[topic].topic_name
+
+    def add_keypoints(self, message_class, topic, callback, overridable=True):
+        """Subscribe likewise; messages that never arrived are counted: on_missed(how many, or None if unknown)."""
+        gaps = SequenceGaps()
+
+        def receive(message, info):
+            self._on_missed(gaps.missed(info, lambda: self._node.count_publishers(name)))
+            callback(message)
+
+        name = self.add(message_class, topic, receive, overridable)
 
     def remove(self, topic):
         self._node.destroy_subscription(self._alive.pop(topic))
@@ -76,15 +88,15 @@ class CloudSource:
     def __init__(self, subscriptions, topic, deliver):
         self.names = dict
         self._deliver = deliver
-        subscriptions.add(*self.messages(), topic, self._receive)
+        subscriptions.add_keypoints(*self.messages(), topic, self._receive)
 
     @staticmethod
     def messages():
         """The message classes that it needs; ImportError names the package to install. So for all sources."""
         return (import_message("sensor_msgs", "PointCloud2", "input: pointcloud2"),)
 
-    def _receive(self, message, info):
-        self._deliver(message.header, lambda count, camera: people_from_cloud(message, count), info)
+    def _receive(self, message):
+        self._deliver(message.header, lambda count, camera: people_from_cloud(message, count))
 
 
 class YoloSource:
@@ -96,14 +108,14 @@ class YoloSource:
         self._ids = IdTable()
         self.names = self._ids.names
         self._deliver = deliver
-        subscriptions.add(*self.messages(), topic, self._receive)
+        subscriptions.add_keypoints(*self.messages(), topic, self._receive)
 
     @staticmethod
     def messages():
         return (import_message("yolo_msgs", "DetectionArray", "input: yolo"),)
 
-    def _receive(self, message, info):
-        self._deliver(message.header, lambda count, camera: people_from_detections(message, self._ids), info)
+    def _receive(self, message):
+        self._deliver(message.header, lambda count, camera: people_from_detections(message, self._ids))
 
 
 class HriSource:
@@ -119,8 +131,8 @@ class HriSource:
         self._skeleton_class, ids_class = self.messages()
         self._frames = SkeletonFrames()
         self._topics = {}
-        self._root = topic.rsplit("/", 1)[0]
-        subscriptions.add(ids_class, topic, self._track)
+        # the bodies are beside the list, wherever that is remapped to
+        self._root = subscriptions.add(ids_class, topic, self._track).rsplit("/", 1)[0]
 
     @staticmethod
     def messages():
@@ -133,7 +145,7 @@ class HriSource:
             self._subscriptions.remove(self._topics.pop(body))
         for body in bodies - set(self._topics):
             self._topics[body] = f"{self._root}/{body}/skeleton2d"
-            self._subscriptions.add(
+            self._subscriptions.add_keypoints(
                 self._skeleton_class, self._topics[body], partial(self._receive, body), overridable=False
             )
         if not bodies:
@@ -157,9 +169,7 @@ class HriSource:
 
     def _send(self, frames):
         for header, bodies in frames:
-            self._deliver(
-                header, lambda count, camera, bodies=bodies: people_from_skeletons(bodies, self._ids, camera), None
-            )
+            self._deliver(header, lambda count, camera, bodies=bodies: people_from_skeletons(bodies, self._ids, camera))
 
 
 SOURCES = {"pointcloud2": CloudSource, "yolo": YoloSource, "hri": HriSource}

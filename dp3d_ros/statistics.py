@@ -43,15 +43,22 @@ class Rate:
 
 
 class SequenceGaps:
-    """How many messages of each publisher never arrived, from their sequence numbers (newest wins at depth 1)."""
+    """How many messages of a topic never arrived, from its publishers' sequence numbers (newest wins at depth 1)."""
 
     def __init__(self):
         self._last = {}
 
-    def missed(self, publisher, sequence):
-        """Messages lost since the previous one of this publisher; a restarted sequence counts nothing."""
-        if publisher is None or sequence is None:
-            return 0
+    def missed(self, info, publishers):
+        """Messages lost since the previous one of this publisher; None where nothing can be known.
+
+        info: what rclpy tells of the message, as a dict. Up to Jazzy it does not tell whose the sequence number is: then
+        it is known only while `publishers()` counts a single one. A restarted sequence counts nothing.
+        """
+        sequence, gid = info.get("publication_sequence_number"), info.get("publisher_gid")
+        if sequence is None or (gid is None and publishers() != 1):
+            self._last.clear()  # what comes in the meantime is not to be taken for lost
+            return None
+        publisher = None if gid is None else bytes(gid["data"])
         last = self._last.get(publisher, sequence - 1)
         if len(self._last) > 64:  # publishers come and go on a robot that runs for months
             self._last.clear()
@@ -76,7 +83,8 @@ class Throttle:
 class Statistics:
     """All that the diagnostics of one camera tell.
 
-    messages_in = frames_out + all drops + the frames that a lookahead still holds; `missed` messages never arrived.
+    messages_in = frames_out + all drops + the frames that a lookahead still holds; `missed` messages never arrived, and
+    before `missed_unknown` messages it cannot be told whether others were missed.
     """
 
     def __init__(self):
@@ -85,7 +93,7 @@ class Statistics:
         self.oddities = Counter()
         """What was odd about messages that were used all the same, by cause."""
         self.messages_in = 0
-        self.missed = 0
+        self.missed = self.missed_unknown = 0
         self.frames_out = 0
         self.skeletons_out = 0
         self.people = 0

@@ -52,6 +52,10 @@ class TargetFrame:
             stamp=header.stamp, frame_id=self.name
         )
 
+    def forget(self):
+        """Forget moving transforms (tf2 keeps static ones): it would refuse older ones than these, as of a looped bag."""
+        self._buffer.clear()
+
     def close(self):
         """Stop listening to /tf."""
         self._listener.unregister()

@@ -5,16 +5,18 @@ OK, WARN, ERROR, STALE = 0, 1, 2, 3
 
 def facts(statistics, now_s, **more):
     """What the statistics of one camera say, as {key: value} in the order in which people read it."""
+    output_hz = statistics.output_rate.hz(now_s)
     values = {
         "messages_in": statistics.messages_in,
         "frames_out": statistics.frames_out,
         "skeletons_out": statistics.skeletons_out,
-        "people": statistics.people,
+        "people": statistics.people if output_hz else 0,  # those of the last frame are gone with the frames
         "shared_passes": statistics.shared_passes,
         "missed": statistics.missed,
+        "missed_unknown": statistics.missed_unknown,
         "dropped": sum(statistics.drops.values()),
         "input_hz": statistics.input_rate.hz(now_s),
-        "output_hz": statistics.output_rate.hz(now_s),
+        "output_hz": output_hz,
     }
     for name in ("stamp_to_publish", "callback_to_publish", "compute"):
         for percentile, latency_ms in getattr(statistics, name).percentiles().items():

@@ -7,15 +7,17 @@ from dp3d_core.skeleton import joint_set
 from dp3d_ros.conversions.keypoints import BadMessage, People, stamp_ns, usable
 
 KEYPOINTS = 18
+OPEN_FRAMES = 2
+"""So many stamps may wait for their bodies: one topic may be a frame ahead of another, as nothing orders them."""
 
 
 class SkeletonFrames:
-    """Gathers the bodies of one stamp into a frame: complete when all tracked bodies came, or a newer stamp begins."""
+    """Gathers the bodies of one stamp into a frame: complete when all tracked bodies came, or too many newer began."""
 
     def __init__(self):
         self._tracked = set()
-        self._bodies = {}
-        self._header = None
+        self._open = {}
+        """{stamp: (header, {body: message})} in the order in which they began."""
 
     def track(self, bodies):
         """The ids that /humans/bodies/tracked names now."""
@@ -23,24 +25,20 @@ class SkeletonFrames:
 
     def add(self, body, message):
         """Take one Skeleton2D in; returns the frames [(header, {body: message})] complete now, oldest first."""
-        complete = []
-        if self._header is not None and stamp_ns(message.header.stamp) != stamp_ns(self._header.stamp):
-            complete.append(self._take())
-        self._header = message.header
-        self._bodies[body] = message
-        if self._tracked <= set(self._bodies):
-            complete.append(self._take())
-        return complete
+        stamp = stamp_ns(message.header.stamp)
+        _, bodies = self._open.setdefault(stamp, (message.header, {}))
+        bodies[body] = message
+        if self._tracked <= set(bodies):
+            return self._take(list(self._open).index(stamp) + 1)
+        return self._take(len(self._open) - OPEN_FRAMES)
 
     def nobody(self, header):
         """An empty frame at `header`, for a tracker that says that it follows nobody."""
-        unfinished = [self._take()] if self._bodies else []
-        return [*unfinished, (header, {})]
+        return [*self._take(len(self._open)), (header, {})]
 
-    def _take(self):
-        frame = (self._header, self._bodies)
-        self._header, self._bodies = None, {}
-        return frame
+    def _take(self, count):
+        """The first `count` frames, which are then no longer waited for."""
+        return [self._open.pop(stamp) for stamp in list(self._open)[: max(count, 0)]]
 
 
 def people_from_skeletons(bodies, ids, camera):

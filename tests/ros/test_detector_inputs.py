@@ -92,12 +92,34 @@ def test_bodies_of_one_stamp_make_one_frame():
     assert set(complete[1]) == {"a", "b"}
 
 
-def test_a_newer_stamp_ends_a_frame_that_lacks_a_body():
+def gathered(*messages):
+    """The frames {stamp: bodies} that the messages (body, stamp) of two tracked bodies make, in order."""
+    frames = SkeletonFrames()
+    frames.track(["a", "b"])
+    made = [frame for body, stamp_s in messages for frame in frames.add(body, skeleton(stamp_s))]
+    return [(header.stamp.sec, "".join(sorted(bodies))) for header, bodies in made]
+
+
+@pytest.mark.parametrize("first", ["a", "b"])
+def test_bodies_whose_topics_are_a_frame_apart_share_their_frames(first):
+    second = "ab".replace(first, "")
+    messages = [(first, 1)] + [pair for stamp_s in range(1, 30) for pair in ((first, stamp_s + 1), (second, stamp_s))]
+    assert gathered(*messages) == [(stamp_s, "ab") for stamp_s in range(1, 30)]
+
+
+def test_a_frame_that_lacks_a_body_goes_before_newer_complete_ones_or_when_two_newer_have_begun():
+    assert gathered(("a", 1), ("a", 2), ("b", 2)) == [(1, "a"), (2, "ab")]
+    assert gathered(("a", 1), ("a", 2), ("a", 3), ("a", 4)) == [(1, "a"), (2, "a")]
+
+
+def test_a_jump_back_of_time_keeps_the_order_of_arrival():
+    assert gathered(("a", 9), ("a", 1), ("b", 1)) == [(9, "a"), (1, "ab")]
+
+
+def test_an_empty_list_ends_all_frames():
     frames = SkeletonFrames()
     frames.track(["a", "b"])
     frames.add("a", skeleton(1))
-    (complete,) = frames.add("a", skeleton(2))
-    assert complete[0].stamp.sec == 1 and set(complete[1]) == {"a"}
     assert [set(bodies) for _, bodies in frames.nobody(Header())] == [{"a"}, set()]
     assert [set(bodies) for _, bodies in frames.nobody(Header())] == [set()]
 
@@ -173,11 +195,14 @@ def test_any_id_becomes_one_that_fits_in_a_topic_name(text):
 class Subscribed:
     """Stands for `Subscriptions`."""
 
-    def __init__(self):
-        self.topics, self.oddities = set(), []
+    def __init__(self, home="/humans"):
+        self.topics, self.oddities, self.home = set(), [], home
 
     def add(self, kind, topic, callback, **options):
         self.topics.add(topic)
+        return topic.replace("/humans", self.home)
+
+    add_keypoints = add
 
     def remove(self, topic):
         self.topics.remove(topic)
@@ -197,3 +222,10 @@ def test_bodies_are_subscribed_while_tracked_and_ids_that_fit_no_topic_are_count
     assert len(subscribed.topics) == 1 + MAX_BODIES and subscribed.oddities[1:] == ["too_many_bodies"]
     source._track(Bag(header=Header(), ids=[]))
     assert subscribed.topics == {"/humans/bodies/tracked"} and len(frames) == 1
+
+
+def test_bodies_are_beside_the_list_wherever_it_is_remapped_to(monkeypatch):
+    monkeypatch.setattr(HriSource, "messages", staticmethod(lambda: (Bag, Bag)))
+    subscribed = Subscribed(home="/robot/humans")
+    HriSource(subscribed, "/humans/bodies/tracked", None)._track(Bag(header=Header(), ids=["b"]))
+    assert subscribed.topics == {"/humans/bodies/tracked", "/robot/humans/bodies/b/skeleton2d"}

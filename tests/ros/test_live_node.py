@@ -102,6 +102,13 @@ def test_a_clock_that_jumps_ahead_and_comes_back_is_answered_throughout(live):
         assert len(skeletons_from_cloud(live.skeletons[0])) == 2
 
 
+def test_before_the_first_clock_the_age_of_frames_is_not_judged(start, bench):
+    start("fake", autostart=True, use_sim_time=True)
+    bench.ready()
+    bench.until(lambda: bench.facts().get("frames_out"), "diagnostics")
+    assert "odd.stamp_of_another_clock" not in bench.facts() and "stamp_to_publish_p50_ms" not in bench.facts()
+
+
 def test_without_camera_info_frames_are_dropped_aloud_until_it_comes_and_typos_are_named(start, bench):
     node = start("fake", autostart=True, warn_every_s=0.1, lookahed=2)
     node.wait_for("parameter 'lookahed' is not known")
@@ -153,6 +160,7 @@ def test_a_publisher_that_does_not_fit_is_reported(start, bench):
 
 def test_overload_drops_and_counts_and_answers_the_newest(start, bench):
     start("fake", autostart=True, env={"FAKE_DELAY_S": "0.05"})
+    bench.until(lambda: bench.facts().get("drop.no_camera_info"), "a drop before", every=bench.publish_people)
     bench.ready()
     bench.flush()
     before = bench.next_facts()
@@ -162,6 +170,10 @@ def test_overload_drops_and_counts_and_answers_the_newest(start, bench):
     after = bench.settled(before, 100)
     assert after["messages_in"] + after["missed"] - before["messages_in"] - before["missed"] == 100
     assert after["missed"] > before["missed"] and len(bench.skeletons) < 100
+    bench.until(
+        lambda: "newer ones had come" in bench.diagnostics["/lifter"].message, "the reason, not that of an older drop",
+        every=lambda: [bench.publish_people() for _ in range(10)],
+    )  # fmt: skip
 
 
 def test_a_lifter_that_raises_is_counted_and_the_next_frame_is_lifted(start, bench):

@@ -1,5 +1,6 @@
 """TF, ROS4HRI and target_frame of the live node over real DDS; the first two where their message packages are built."""
 
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -21,6 +22,9 @@ class TransformException(Exception):
 
 
 class Buffer:
+    def clear(self):
+        print("forgets", flush=True)
+
     def lookup_transform(self, target, source, time):
         if (target, source) != ("map", "camera_optical_frame") or not time.nanoseconds:
             raise TransformException(f"{source!r} passed to lookupTransform does not exist")
@@ -96,3 +100,14 @@ def test_target_frame_moves_the_people_and_counts_where_there_is_no_way(start, b
     bench.until(lambda: bench.facts().get("drop.no_transform"), "a drop")
     assert bench.settled(before, 1)["frames_out"] == before["frames_out"]
     node.wait_for("no transform to 'map'")
+
+
+def test_transforms_of_later_times_are_forgotten_when_the_clock_jumps_back(start, bench, tmp_path):
+    (tmp_path / "tf2_ros.py").write_text(TF2_ROS)
+    path = {"PYTHONPATH": f"{tmp_path}:{Path(__file__).resolve().parents[2]}"}
+    node = start("fake", autostart=True, target_frame="map", env=path, **LOSSLESS)
+    bench.ready()
+    bench.flush()
+    assert "forgets" not in node.text()
+    bench.publish_people(stamp_ns=time.time_ns() - 20_000_000_000)
+    node.wait_for("forgets")

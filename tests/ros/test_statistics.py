@@ -27,18 +27,43 @@ def test_rate_counts_and_forgets():
     assert rate.hz(10.0) == 0
 
 
+def told(sequence, publisher=None):
+    """What rclpy tells of a message; up to Jazzy not the publisher."""
+    gid = {"publisher_gid": {"data": list(publisher)}} if publisher else {}
+    return {"publication_sequence_number": sequence} | gid
+
+
+def one():
+    return 1
+
+
+def two():
+    return 2
+
+
 def test_gaps_are_counted_for_each_publisher():
     gaps = SequenceGaps()
-    assert [gaps.missed(b"a", n) for n in (5, 6, 9, 9, 1, 2)] == [0, 0, 2, 0, 0, 0]
-    assert [gaps.missed(b"b", 1), gaps.missed(b"a", 4), gaps.missed(b"b", 3)] == [0, 1, 1]
-    assert gaps.missed(None, 3) == gaps.missed(b"a", None) == 0
+    assert [gaps.missed(told(n, b"a"), two) for n in (5, 6, 9, 9, 1, 2)] == [0, 0, 2, 0, 0, 0]
+    assert [gaps.missed(told(n, by), two) for n, by in ((1, b"b"), (4, b"a"), (3, b"b"))] == [0, 1, 1]
+
+
+def test_gaps_of_an_only_publisher_are_counted_where_no_message_tells_whose_it_is():
+    gaps = SequenceGaps()
+    assert [gaps.missed(told(n), one) for n in (5, 6, 9, 1, 3)] == [0, 0, 2, 0, 1]
+    assert [gaps.missed(told(n), two) for n in (4, 90, 5)] == [None] * 3
+    assert [gaps.missed(told(n), one) for n in (100, 102)] == [0, 1], "what came from two is not missed afterwards"
+
+
+def test_without_sequence_numbers_nothing_is_known_of_gaps():
+    gaps = SequenceGaps()
+    assert gaps.missed(told(None, b"a"), one) is None and gaps.missed({}, one) is None
 
 
 @given(st.lists(st.integers(1, 1000), min_size=1, unique=True))
 def test_gaps_add_up_to_what_did_not_arrive(sequence):
     sequence = sorted(sequence)
     gaps = SequenceGaps()
-    assert sum(gaps.missed(b"p", n) for n in sequence) == sequence[-1] - sequence[0] + 1 - len(sequence)
+    assert sum(gaps.missed(told(n, b"p"), one) for n in sequence) == sequence[-1] - sequence[0] + 1 - len(sequence)
 
 
 def test_throttle_holds_each_cause_back_by_itself():
