@@ -16,12 +16,12 @@ from dp3d_core.config import option, validate
 from dp3d_core.skeleton import BONES, JOINT_NAMES
 from dp3d_ros import parameters
 from dp3d_ros.conversions.keypoints import BadMessage, stamp_ns
-from dp3d_ros.conversions.markers import joint_shade, person_colour
+from dp3d_ros.conversions.markers import joint_shade, label_place, person_colour
 from dp3d_ros.conversions.pointcloud2 import skeletons_from_cloud
 from dp3d_ros.spin import run
 
 JOINT_RADIUS_M, BONE_RADIUS_M = 0.03, 0.015
-HEAD = JOINT_NAMES.index("Head")
+HIP, THORAX = JOINT_NAMES.index("Hip"), JOINT_NAMES.index("Thorax")
 CHILDREN = [child for _, child in BONES]
 SHADES = np.array([joint_shade(joint) for joint in range(17)])
 
@@ -79,9 +79,16 @@ def viewer_program():
 def layout(rerun):
     """The people as large as the window allows, and below them the uncertainty of each; all else folded away."""
     blueprint = rerun.blueprint
-    people = blueprint.Spatial3DView(origin="camera", name="people in the camera's optical frame [m]")
+    people = blueprint.Spatial3DView(origin="people", name="people [m]")
     sigma = blueprint.TimeSeriesView(origin="sigma_m", name="mean joint sigma [m]")
     return blueprint.Blueprint(blueprint.Vertical(people, sigma, row_shares=[4, 1]), collapse_panels=True)
+
+
+def z_is_up(skeletons):
+    """Whether the people {id: (joints_m (17, 3), ...)} stand along z, as in a body frame of REP-103, or along -y, as in
+    an optical one. The frame's name would not tell: drivers often call the optical frame just "camera"."""
+    trunk_m = np.mean([joints_m[THORAX] - joints_m[HIP] for joints_m, *_ in skeletons.values()], axis=0)
+    return bool(trunk_m[2] > -trunk_m[1])
 
 
 class ViewerNode(Node):
@@ -96,8 +103,7 @@ class ViewerNode(Node):
         self._rerun = import_rerun()
         self._recording = self._rerun.RecordingStream("dp3d")
         self._open(config)
-        # the optical frame: x right, y down, z forward
-        self._recording.log("camera", self._rerun.ViewCoordinates.RDF, static=True)
+        self._frame_id = None
         self._shown = set()
         self.create_subscription(PointCloud2, "skeletons", self._on_skeletons, QoSProfile(depth=10))
 
@@ -139,9 +145,13 @@ class ViewerNode(Node):
             self.get_logger().warning(str(problem), throttle_duration_sec=5.0)
             return
         rerun, recording = self._rerun, self._recording
+        if skeletons and message.header.frame_id != self._frame_id:
+            self._frame_id = message.header.frame_id
+            axes = rerun.ViewCoordinates.FLU if z_is_up(skeletons) else rerun.ViewCoordinates.RDF
+            recording.log("people", axes, static=True)
         recording.set_time("stamp", timestamp=stamp_ns(message.header.stamp) * 1e-9)
         for person in self._shown - set(skeletons):
-            recording.log(f"camera/body_{person}", rerun.Clear(recursive=True))
+            recording.log(f"people/body_{person}", rerun.Clear(recursive=True))
             recording.log(f"sigma_m/body_{person}", rerun.Clear(recursive=False))
         self._shown = set(skeletons)
         for person, (joints_m, sigma_m, _) in skeletons.items():
@@ -149,14 +159,13 @@ class ViewerNode(Node):
             recording.log(f"sigma_m/body_{person}", rerun.Scalars(float(np.nanmean(sigma_m))))
 
     def _draw(self, person, joints_m):
-        rerun, home = self._rerun, f"camera/body_{person}"
+        rerun, home = self._rerun, f"people/body_{person}"
         colour = np.array(person_colour(person)) * 255
         colours = (SHADES[:, None] * colour).astype(np.uint8)
         joints = rerun.Points3D(joints_m, radii=JOINT_RADIUS_M, colors=colours)
         bones = rerun.LineStrips3D(joints_m[np.array(BONES)], radii=BONE_RADIUS_M, colors=colours[CHILDREN])
-        above_head_m = joints_m[HEAD] - (0, 0.25, 0)  # y points down
         label = rerun.Points3D(
-            [above_head_m], radii=0.0, colors=colour.astype(np.uint8), labels=[str(person)], show_labels=True
+            [label_place(joints_m)], radii=0.0, colors=colour.astype(np.uint8), labels=[str(person)], show_labels=True
         )
         for name, drawn in (("joints", joints), ("bones", bones), ("label", label)):
             self._recording.log(f"{home}/{name}", drawn)

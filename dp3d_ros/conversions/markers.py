@@ -11,7 +11,8 @@ import numpy as np
 from dp3d_core.skeleton import BONES, JOINT_NAMES, LEFT, RIGHT
 
 JOINTS, LINES, LABEL, FIRST_SIGMA = 0, 1, 2, 10
-_HEAD = JOINT_NAMES.index("Head")
+LABEL_ABOVE_HEAD_M = 0.25
+_HEAD, _THORAX = JOINT_NAMES.index("Head"), JOINT_NAMES.index("Thorax")
 _CHILDREN = [child for _, child in BONES]
 _ENDS = np.array(BONES).reshape(-1)
 
@@ -24,6 +25,12 @@ def person_colour(person):
 def joint_shade(joint):
     """Brightness of a joint: left limbs lighter, right limbs darker, so that sides can be told apart."""
     return 1.0 if joint in LEFT else 0.55 if joint in RIGHT else 0.8
+
+
+def label_place(joints_m):
+    """Where the label of a person (17, 3) goes: on from the thorax beyond the head, whichever way the frame has up."""
+    neck_m = joints_m[_HEAD] - joints_m[_THORAX]
+    return joints_m[_HEAD] + neck_m * (LABEL_ABOVE_HEAD_M / max(float(np.linalg.norm(neck_m)), 1e-6))
 
 
 _SHADES = [joint_shade(joint) for joint in range(17)]
@@ -66,8 +73,8 @@ def markers_from_skeletons(skeletons, header, *, lifetime_s=0.3, sigmas=0.0, lab
         lines.colors = [tones[shade] for shade in _BONE_SHADES for _ in range(2)]
         if labels:
             label = make(LABEL, Marker.TEXT_VIEW_FACING, 0.18)
-            x, y, z = joints_m[_HEAD]
-            label.pose.position = Point(x=x, y=y - 0.25, z=z)  # y points down in the optical frame
+            x, y, z = label_place(skeletons.joints_cam_m[index]).tolist()
+            label.pose.position = Point(x=x, y=y, z=z)
             name = (names or {}).get(person, str(person))
             action = skeletons.actions[index]
             label.text = name + (f" {action}" if action else "") + ("" if skeletons.metric else " (assumed camera)")

@@ -13,7 +13,7 @@ from visualization_msgs.msg import Marker
 from dp3d_core.skeleton import JOINT_NAMES
 from dp3d_core.types import Skeletons
 from dp3d_ros.conversions import diagnostics
-from dp3d_ros.conversions.markers import markers_from_skeletons, person_colour
+from dp3d_ros.conversions.markers import label_place, markers_from_skeletons, person_colour
 from dp3d_ros.conversions.tf import LINK_NAMES, LINKS, link_rotations, link_transforms, quaternions, tf_from_skeletons
 from dp3d_ros.statistics import Statistics
 from dp3d_ros.transforms import matrix, moved
@@ -56,8 +56,21 @@ def test_markers_draw_joints_bones_label_and_uncertainty():
     joints, lines, label, *balls = markers_from_skeletons(people, HEADER, sigmas=2.0).markers
     assert joints.type == Marker.SPHERE_LIST and len(joints.points) == len(joints.colors) == 17
     assert lines.type == Marker.LINE_LIST and len(lines.points) == len(lines.colors) == 32
-    assert label.text == "5 walk" and label.pose.position.y < STANDING["Head"][1]
+    assert label.text == "5 walk"
     assert len(balls) == 17 and all(ball.scale.x == pytest.approx(0.2) and ball.color.a < 0.5 for ball in balls)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_the_label_is_above_the_head_whichever_way_the_frame_has_up(seed):
+    turn, _ = np.linalg.qr(np.random.default_rng(seed).normal(size=(3, 3)))
+    people = skeletons(standing() @ turn.T, ids=(5,))
+    place = markers_from_skeletons(people, HEADER).markers[2].pose.position
+    above_head_m = np.array((place.x, place.y, place.z)) - people.joints_cam_m[0, JOINT_NAMES.index("Head")]
+    assert np.allclose(above_head_m, turn @ (0, -0.25, 0), atol=1e-5)
+
+
+def test_the_label_of_a_person_without_a_neck_is_at_the_head():
+    assert np.allclose(label_place(np.ones((17, 3))), 1)
 
 
 def test_markers_without_extras_are_two_a_person():
@@ -149,3 +162,10 @@ def test_diagnostics_tell_all_and_come_back():
     back = diagnostics.values_of(message)
     assert back == values and back["dropped"] == back["drop.no_camera_info"] == 3
     assert back["compute_p99_ms"] == 4.0 and back["backend"] == "eager"
+
+
+def test_diagnostics_count_nobody_once_the_frames_have_stopped():
+    statistics = Statistics()
+    statistics.people = 3
+    statistics.output_rate.tick(10.0)
+    assert [diagnostics.facts(statistics, now_s)["people"] for now_s in (11.0, 13.0)] == [3, 0]

@@ -86,11 +86,11 @@ def entities(path):
     if not path.exists():
         return set()
     text, _ = rerun_program("rrd", "print", str(path)).communicate(timeout=120)
-    return set(re.findall(r"/(?:camera|sigma_m)(?:/\w+)*", text))
+    return set(re.findall(r"/(?:people|sigma_m)(?:/\w+)*", text))
 
 
 def all_of(person):
-    return {f"/camera/body_{person}/{part}" for part in ("joints", "bones", "label")} | {f"/sigma_m/body_{person}"}
+    return {f"/people/body_{person}/{part}" for part in ("joints", "bones", "label")} | {f"/sigma_m/body_{person}"}
 
 
 def test_a_file_has_everybody_who_was_seen(viewer, request, tmp_path):
@@ -102,10 +102,10 @@ def test_a_file_has_everybody_who_was_seen(viewer, request, tmp_path):
             lambda ids=ids: entities(path) >= set().union(*map(all_of, ids)), f"{ids} in the file",
             every=lambda ids=ids: publish(ids),
         )  # fmt: skip
-    cleared = {f"/camera/body_{person}" for person in (LEFT_PERSON, RIGHT_PERSON)}
+    cleared = {f"/people/body_{person}" for person in (LEFT_PERSON, RIGHT_PERSON)}
     bench.until(lambda: entities(path) >= cleared, "that they left", every=lambda: publish([]))
     assert node.interrupt() == 0, node.text()
-    assert entities(path) == all_of(LEFT_PERSON) | all_of(RIGHT_PERSON) | cleared | {"/camera"}
+    assert entities(path) == all_of(LEFT_PERSON) | all_of(RIGHT_PERSON) | cleared | {"/people"}
 
 
 def test_the_page_is_served_and_its_data_reach_a_client(viewer, request, ports, tmp_path):
@@ -126,6 +126,16 @@ def test_the_page_is_served_and_its_data_reach_a_client(viewer, request, ports, 
         os.killpg(client.pid, signal.SIGINT)
         client.wait(60)
     assert node.interrupt() == 0 and "Traceback" not in node.text(), node.text()
+
+
+def test_the_people_tell_which_way_is_up():
+    from dp3d_ros.viewer_node import z_is_up
+
+    optical_m = standing()
+    leaning_m = optical_m @ np.array([[1, 0, 0], [0, 0.8, -0.6], [0, 0.6, 0.8]]).T  # before a camera that looks down
+    upright_m = optical_m @ np.array([[0, 0, 1], [-1, 0, 0], [0, -1, 0]]).T  # x forward, y left, z up
+    for joints_m, answer in ((optical_m, False), (leaning_m, False), (upright_m, True)):
+        assert z_is_up({1: (joints_m, None, None)}) == answer
 
 
 def pixels_of(image, person):
