@@ -152,7 +152,9 @@ class TrainConfig:
     plain_share: float = option(
         0.6, "share of training, from its start, in plain passes without noise, as in regression", low=0.0, high=1.0
     )
-    unconditional: float = option(0.1, "share of sequences with all 2D dropped (the prior)", low=0.0, high=1.0)
+    unconditional: float = option(
+        0.2, "share of whole windows with real noise whose 2D is all dropped (the prior)", low=0.0, high=1.0
+    )
     seed: int = option(0, "seed of weights, data and noise", low=0)
     precision: str = option("bfloat16", "autocast precision", choices=("float32", "bfloat16"))
 

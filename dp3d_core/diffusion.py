@@ -41,6 +41,11 @@ def band_mask(frames, window, device=None):
     return (index[:, None] - index[None, :]).abs() < window
 
 
+def rows_ahead(frames, window, device=None):
+    """(N,) the row whose action pooling a row of `band_mask` uses: as far ahead as it sees, or the last."""
+    return (torch.arange(frames, device=device) + window - 1).clamp(max=frames - 1)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rolling:
     """The offline layout of a rolling window: causal rows of all frames, then rows being refined."""
@@ -116,9 +121,10 @@ def losses(prediction, clean, noise_level, pose_scale_m, *, label=None, pairs=No
         logits = prediction.action_logits.float()[:, -1]
         out["action"] = torch.nn.functional.cross_entropy(logits, label, ignore_index=-1)
     if prediction.neighbours is not None and neighbours is not None:
+        # as for the frame itself, whose weight is 1: how much the neighbours count beside it is what lambda says
         known = ~torch.isnan(neighbours[..., 0, 0])
         _, weights = hallucination_weights(prediction.neighbours.shape[2] + 1)
-        weight = known * torch.tensor(weights, device=known.device)
-        miss = (prediction.neighbours.float() - torch.nan_to_num(neighbours)).abs().mean((-1, -2))
-        out["hallucination"] = (miss * weight).sum() / weight.sum().clamp(min=1) * pose_scale_m
+        miss = (prediction.neighbours.float() - torch.nan_to_num(neighbours)).norm(dim=-1).mean(-1) * known
+        mean = miss.sum((0, 1)) / known.sum((0, 1)).clamp(min=1)
+        out["hallucination"] = (mean * mean.new_tensor(weights)).sum() * pose_scale_m
     return out

@@ -72,7 +72,7 @@ def step_losses(denoiser, network, batch, layout, train, generator, hallucinate=
         point = at_end & (uniform(len(clean), 1) < POINT_SHARE)
         noisy = diffuse(clean, torch.where(point[..., None, None], torch.zeros_like(noise), noise), level)
         # The prior is learnt where there is real noise to take away, never at zero noise with nothing seen.
-        blind = (~point[:, 0]) & (uniform(len(clean)) < 2 * train.unconditional)
+        blind = (~point[:, 0]) & (uniform(len(clean)) < train.unconditional)
         seen = torch.where(blind[:, None, None, None], torch.zeros_like(seen), seen)
         label = torch.where(blind, torch.full_like(batch.label, -1), batch.label)
         mask = band_mask(frames, config.window_frames, device)

@@ -142,16 +142,27 @@ def test_hallucination_weighs_neighbours_and_skips_those_outside():
     guess = torch.stack([torch.full((17, 3), float(value)) for value in (9, 9, 2, 3)])[None, None].requires_grad_()
     clean = torch.zeros(1, 1, 17, 3)
     parts = losses(prediction(clean, neighbours=guess), clean, None, 0.5, neighbours=truth)
-    weighted = 2 / 2 + 3 / 3
-    # the weights of the two known neighbours sum to less than one, where they are not normalised
-    assert float(parts["hallucination"]) == pytest.approx(0.5 * weighted)
+    # every joint is off by 2 and 3 in each of three coordinates
+    expected = 0.5 * math.sqrt(3) * (2 / 2 + 3 / 3)
+    assert float(parts["hallucination"]) == pytest.approx(expected)
     parts["hallucination"].backward()
     assert torch.isfinite(guess.grad).all() and (guess.grad[0, 0, :2] == 0).all()
     many = losses(
         prediction(clean.expand(4, -1, -1, -1), neighbours=guess.detach().expand(4, -1, -1, -1, -1)),
         clean.expand(4, -1, -1, -1), None, 0.5, neighbours=truth.expand(4, -1, -1, -1, -1),
     )  # fmt: skip
-    assert float(many["hallucination"]) == pytest.approx(0.5 * weighted / (1 / 2 + 1 / 3), rel=1e-5)
+    assert float(many["hallucination"]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_neighbours_as_wrong_as_the_frame_count_by_lambda_beside_it():
+    """n = 3: each neighbour half of what the frame itself counts (DreamPose3D: 1 / (1 + |k|))."""
+    clean = torch.zeros(2, 5, 17, 3)
+    off = torch.randn(2, 5, 17, 3, generator=torch.Generator().manual_seed(0))
+    parts = losses(
+        prediction(off, neighbours=torch.stack([off, off], 2)), clean, None, 0.25,
+        neighbours=torch.zeros(2, 5, 2, 17, 3),
+    )  # fmt: skip
+    assert float(parts["hallucination"]) == pytest.approx(2 * 0.5 * float(parts["position"]), rel=1e-5)
 
 
 def test_all_neighbours_outside_cost_nothing():
@@ -210,6 +221,24 @@ def test_every_layout_trains_every_parameter_it_should(layout, changes, precisio
     if layout == "rolling":  # carries no label
         without = {name for name in without if not name.startswith("action_encoder")}
     assert without <= {"prompts.key.bias"}, without  # a softmax does not see a shift of all its scores
+
+
+def test_a_share_of_the_noisy_whole_windows_sees_no_2d_and_none_without_noise():
+    """The prior: blind sequences have real noise to take away."""
+    denoiser, batch, blind = random_denoiser(tiny_config()), random_batch(), []
+
+    def watch(noisy, seen, level, *rest):
+        nothing = (seen == 0).all(-1).all(-1).all(-1)
+        plain = (noisy == 0).all(-1).all(-1).all(-1)
+        assert not (nothing & plain).any()
+        blind.extend(nothing[~plain].tolist())
+        return denoiser(noisy, seen, level, *rest)
+
+    for seed in range(100):
+        draws = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            step_losses(denoiser, watch, batch, "offline", TrainConfig(unconditional=0.3), draws)
+    assert len(blind) > 100 and sum(blind) / len(blind) == pytest.approx(0.3, abs=0.1)
 
 
 def test_no_hallucination_before_its_time():

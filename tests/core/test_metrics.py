@@ -67,6 +67,22 @@ def test_p_mpjpe_is_zero_under_similarity(seed, scale):
     np.testing.assert_allclose(m.procrustes_align(moved_m, truth_m), truth_m, atol=1e-11)
 
 
+def test_p_mpjpe_by_hand():
+    """A square's corners answered as a rectangle of 1 by 2, turned, twice as large and elsewhere. The best scale back
+    is (1 + 2) / (1 + 4); it leaves each corner (0.4, 0.2) m away."""
+    square = np.array([[1.0, 1, 0], [-1, 1, 0], [-1, -1, 0], [1, -1, 0]])
+    rectangle = square * [1, 2, 1]
+    turned = 2 * rectangle[:, [1, 0, 2]] * [-1, 1, 1] + [5, 6, 7]
+    assert m.p_mpjpe_mm(turned[None], square[None])[0] == pytest.approx(1000 * np.hypot(0.4, 0.2))
+
+
+def test_n_mpjpe_by_hand():
+    """Least squares scale of (1, 1) onto (2, 4) is 3: one joint 1 m short, one 1 m long, the root's zero counts."""
+    truth = np.array([[[0.0, 0, 0], [2, 0, 0], [0, 4, 0]]])
+    answer = np.array([[[0.0, 0, 0], [1, 0, 0], [0, 1, 0]]])
+    assert m.n_mpjpe_mm(answer, truth)[0] == pytest.approx(2000 / 3)
+
+
 def test_p_mpjpe_never_reflects():
     _, truth_m = poses()
     mirrored_m = truth_m * [-1.0, 1.0, 1.0]
