@@ -25,10 +25,10 @@ class CameraChannel:
     """Everything that belongs to one camera; several of them in a node share the network's passes.
 
     node gives clock, logger and `warn(cause, text)`; name is "" for the only camera of a node; stream is this camera's
-    of those that `passes` (a `SharedPass`) pushes, stream_config what it was made with.
+    of those that `passes` (a `SharedPass`) pushes, stream_config what it was made with; hri: see `Outputs`.
     """
 
-    def __init__(self, node, name, stream, passes, config, stream_config):
+    def __init__(self, node, name, stream, passes, hri, config, stream_config):
         self.name = name
         self.statistics = Statistics()
         self.told = {"dropped": 0, "missed": 0}
@@ -45,7 +45,7 @@ class CameraChannel:
         self._timeline = Timeline(remember=stream_config.lookahead + 1)
         self._subscriptions = Subscriptions(node, self._incompatible, self._odd, self._count_missed)
         self._source = None
-        self._outputs = Outputs(node, name, config, stream_config.joint_set)
+        self._outputs = Outputs(node, name, config, hri)
 
     # --- lifecycle -----------------------------------------------------------------------------------------------
 

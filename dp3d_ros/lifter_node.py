@@ -32,7 +32,7 @@ class LifterNode(LifecycleNode):
             self.get_logger().warning(f"parameter {name!r} is not known and has no effect; see `ros2 param list`")
         self._config = parameters.read(self, NodeConfig)
         self._stream_config = parameters.read(self, StreamConfig)
-        self._lifter = None
+        self._lifter = self._hri = None
         self._channels = []
         self._active = False
         self._last_error = ""
@@ -99,6 +99,7 @@ class LifterNode(LifecycleNode):
     def _build(self):
         from dp3d_core import Lifter
         from dp3d_ros.camera_channel import CameraChannel, placeholder_camera, stream_options
+        from dp3d_ros.hri_output import HriOutput
         from dp3d_ros.shared_pass import SharedPass
 
         self._config = parameters.read(self, NodeConfig)
@@ -113,8 +114,10 @@ class LifterNode(LifecycleNode):
         options, names = stream_options(self._config, self._stream_config), self._config.cameras
         streams = self._lifter.streams(dict.fromkeys(names, placeholder_camera(self._config)), **to_dict(options))
         passes = SharedPass(self, streams)
+        if self._config.publish_hri:
+            self._hri = HriOutput(self, options.joint_set)
         for name in names:
-            self._channels.append(CameraChannel(self, name, streams[name], passes, self._config, options))
+            self._channels.append(CameraChannel(self, name, streams[name], passes, self._hri, self._config, options))
         self._lifter.warm_up(options.max_people, options.lookahead, cameras=len(names))
         self._backend_name, self._backend_note = self._lifter.backend_name, self._lifter.backend_note
         gc.collect()
@@ -129,8 +132,10 @@ class LifterNode(LifecycleNode):
         self._active = False
         for channel in self._channels:
             channel.close()
+        if self._hri is not None:
+            self._hri.close()
         self._channels = []
-        self._lifter = None
+        self._lifter = self._hri = None
         gc.unfreeze()
 
     def _autostart(self):

@@ -1,36 +1,32 @@
 """Publishers of one camera: typed skeletons, markers, TF, ROS4HRI; each switchable. Knows nothing of lifting."""
 
-from functools import partial
-
-from rclpy.event_handler import PublisherEventCallbacks
-from rclpy.qos import QoSProfile
-from rclpy.qos_overriding_options import QoSOverridingOptions
-
 from dp3d_ros.conversions.markers import markers_from_skeletons
 from dp3d_ros.conversions.pointcloud2 import cloud_from_skeletons
 from dp3d_ros.conversions.tf import tf_from_skeletons, tf_message_class
-from dp3d_ros.hri_output import HriOutput
+from dp3d_ros.publishers import lifecycle_publisher
 from dp3d_ros.transforms import TargetFrame
 
 
 class Outputs:
-    """Publishes one frame in every form that the configuration asks for."""
+    """Publishes one frame in every form that the configuration asks for.
 
-    def __init__(self, node, camera, config, joint_set):
+    hri: the `HriOutput` that all cameras of the node share, or None.
+    """
+
+    def __init__(self, node, camera, config, hri):
         from sensor_msgs.msg import PointCloud2
         from visualization_msgs.msg import MarkerArray
 
         self.config = config
         self._node = node
-        self._prefix = f"{camera}_" if camera else ""
+        self._camera, self._prefix = camera, f"{camera}_" if camera else ""
+        self._hri = hri
         self._publishers = []
-        self._target = self._tf = self._hri = None
+        self._target = self._tf = None
         if config.target_frame:
             self._target = TargetFrame(node, config.target_frame)
         if config.publish_tf:
             self._tf = self._publisher(tf_message_class(), "/tf", depth=100)
-        if config.publish_hri:
-            self._hri = HriOutput(node, self._publisher, joint_set)
         home = f"~/{camera}/" if camera else "~/"
         self._skeletons = self._publisher(PointCloud2, f"{home}skeletons")
         self._markers = self._publisher(MarkerArray, f"{home}markers")
@@ -43,7 +39,7 @@ class Outputs:
         frames = {person: f"{self._prefix}{names.get(person, person)}" for person in skeletons.ids}
         if self._hri is not None:
             frames = self._hri.names(frames)
-            self._hri.publish_ids(header, frames)
+            self._hri.publish_ids(self._camera, header, frames)
         if self._target is not None:
             skeletons, header = self._target.apply(skeletons, header)
         if self.config.publish_skeletons:
@@ -61,7 +57,7 @@ class Outputs:
     def publish_keypoints(self, header, keypoints, camera):
         """The 2D keypoints that just came in, where ROS4HRI shall have them."""
         if self._hri is not None:
-            self._hri.publish_keypoints(header, keypoints, camera)
+            self._hri.publish_keypoints(self._camera, header, keypoints, camera)
 
     def clock_jumped_back(self):
         """What is known of later times is of another run."""
@@ -71,27 +67,14 @@ class Outputs:
     def deactivate(self):
         """Nobody is tracked any more."""
         if self._hri is not None:
-            self._hri.forget()
+            self._hri.forget(self._camera)
 
     def close(self):
-        self.deactivate()
         for publisher in self._publishers:
             self._node.destroy_lifecycle_publisher(publisher)
         if self._target is not None:
             self._target.close()
 
     def _publisher(self, message_class, topic, depth=5):
-        publisher = self._node.create_lifecycle_publisher(
-            message_class, topic, QoSProfile(depth=depth),
-            event_callbacks=PublisherEventCallbacks(incompatible_qos=partial(self._incompatible, topic)),
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-        )  # fmt: skip
-        self._publishers.append(publisher)
-        return publisher
-
-    def _incompatible(self, topic, event):
-        self._node.warn(
-            f"incompatible_qos{topic}",
-            f"a subscriber of {topic} asks for a QoS that this node does not offer ({event.last_policy_kind}): change "
-            "its QoS, or the qos_overrides parameters of this node",
-        )
+        self._publishers.append(lifecycle_publisher(self._node, message_class, topic, depth))
+        return self._publishers[-1]

@@ -1,7 +1,7 @@
 """Where keypoints come from: one class per message type, all alike to the rest of the node.
 
-A source subscribes and calls `deliver(header, read_people)`, where read_people(keypoint_count, camera) gives the `People`
-of that frame or raises BadMessage. Optional message packages are imported only by the source that needs them.
+A source subscribes and calls `deliver(header, read_people)`, where read_people(keypoint_count, camera) gives the
+`People` of that frame or raises BadMessage. Optional message packages are imported only by the source that needs them.
 """
 
 from functools import partial

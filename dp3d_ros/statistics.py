@@ -51,8 +51,8 @@ class SequenceGaps:
     def missed(self, info, publishers):
         """Messages lost since the previous one of this publisher; None where nothing can be known.
 
-        info: what rclpy tells of the message, as a dict. Up to Jazzy it does not tell whose the sequence number is: then
-        it is known only while `publishers()` counts a single one. A restarted sequence counts nothing.
+        info: what rclpy tells of the message, as a dict. Up to Jazzy it does not tell whose the sequence number is:
+        then it is known only while `publishers()` counts a single one. A restarted sequence counts nothing.
         """
         sequence, gid = info.get("publication_sequence_number"), info.get("publisher_gid")
         if sequence is None or (gid is None and publishers() != 1):

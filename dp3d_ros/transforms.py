@@ -53,7 +53,7 @@ class TargetFrame:
         )
 
     def forget(self):
-        """Forget moving transforms (tf2 keeps static ones): it would refuse older ones than these, as of a looped bag."""
+        """Forget moving transforms (tf2 keeps static ones): much older ones, as of a looped bag, would be refused."""
         self._buffer.clear()
 
     def close(self):

@@ -1,6 +1,8 @@
 """The test's own end of the wires: publishes keypoints and CameraInfo, hears what a robot would, calls services."""
 
+import os
 import time
+from pathlib import Path
 
 import numpy as np
 import rclpy
@@ -26,6 +28,8 @@ LOSSLESS = {
     "qos_overrides./lifter/keypoints.subscription.depth": 1000,
 }
 """Parameters with which the lifter answers every message, however slow the machine: for tests that count."""
+STAND_INS = {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent / "stand_ins"), os.environ["PYTHONPATH"]])}
+"""Environment in which a node finds message packages that no registry has, or something like them."""
 TRANSITIONS = {"configure": 1, "cleanup": 2, "activate": 3, "deactivate": 4}
 REACHES = {"configure": "inactive", "cleanup": "unconfigured", "activate": "active", "deactivate": "inactive"}
 

@@ -1,47 +1,18 @@
-"""TF, ROS4HRI and target_frame of the live node over real DDS; the first two where their message packages are built."""
+"""TF, ROS4HRI and target_frame of the live node over real DDS, some with stand-ins for packages of no registry."""
 
 import time
 from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import pytest
-from bench import LOSSLESS
+from bench import LOSSLESS, STAND_INS
+from geometry_msgs.msg import Point32
+from sensor_msgs.msg import JointState, PointCloud
 
 from dp3d_ros.conversions.pointcloud2 import skeletons_from_cloud
 from dp3d_ros.conversions.tf import LINKS
 
 pytestmark = pytest.mark.ros
-TF2_ROS = '''
-"""Stands in for tf2_ros, which no registry has: map is turned against the camera's frame and 1 m behind it."""
-from geometry_msgs.msg import TransformStamped
-
-
-class TransformException(Exception):
-    pass
-
-
-class Buffer:
-    def clear(self):
-        print("forgets", flush=True)
-
-    def lookup_transform(self, target, source, time):
-        if (target, source) != ("map", "camera_optical_frame") or not time.nanoseconds:
-            raise TransformException(f"{source!r} passed to lookupTransform does not exist")
-        found = TransformStamped()
-        found.transform.translation.x = 1.0
-        rotation = found.transform.rotation  # z forward, y down to x forward, z up
-        rotation.x, rotation.y, rotation.z, rotation.w = -0.5, 0.5, -0.5, 0.5
-        return found
-
-
-class TransformListener:
-    def __init__(self, buffer, node, spin_thread):
-        pass
-
-    def unregister(self):
-        pass
-'''
 
 
 @pytest.mark.skipif(find_spec("tf2_msgs") is None, reason="needs tf2_msgs")
@@ -83,10 +54,49 @@ def test_ros4hri_has_the_ids_and_keypoints_of_the_bodies_that_are_there(start, b
     bench.until(lambda: not bench.node.count_publishers("/humans/bodies/b1/roi"), "the end of the second body's topics")
 
 
-def test_target_frame_moves_the_people_and_counts_where_there_is_no_way(start, bench, tmp_path):
-    (tmp_path / "tf2_ros.py").write_text(TF2_ROS)
-    path = {"PYTHONPATH": f"{tmp_path}:{Path(__file__).resolve().parents[2]}"}
-    node = start("fake", autostart=True, target_frame="map", env=path, **LOSSLESS)
+def test_the_list_has_the_bodies_of_all_cameras_and_nobody_once_inactive(start, bench):
+    tracked = []
+    bench.node.create_subscription(JointState, "/humans/bodies/tracked", tracked.append, 1000)
+    start("fake", autostart=True, publish_hri=True, cameras="[left, right]", env=STAND_INS)
+
+    def publish_both():
+        for side in ("left", "right"):
+            bench.publish_info(topic=f"/{side}/camera_info")
+            bench.publish_people(1, topic=f"/lifter/{side}/keypoints")
+
+    both = {"left_0", "right_0"}
+    bench.until(lambda: tracked and set(tracked[-1].name) == both, "bodies of both", every=publish_both)
+    before = len(tracked)
+    bench.until(lambda: len(tracked) > before + 10, "more lists", every=publish_both)
+    assert all(set(message.name) == both for message in tracked[before:]), "whichever camera's frame it was"
+    assert bench.transition("deactivate")
+    bench.until(lambda: not tracked[-1].name, "an empty list")
+    assert tracked[-1].header.stamp.sec > 0
+
+
+def test_ros4hri_bodies_are_found_beside_a_remapped_list_and_what_is_missed_is_counted(start, bench):
+    env = STAND_INS | {"FAKE_DELAY_S": "0.05"}
+    start("fake", autostart=True, input="hri", remaps={"/humans/bodies/tracked": "/robot/bodies/tracked"}, env=env)
+    listed = bench.node.create_publisher(JointState, "/robot/bodies/tracked", 1)
+    bodies = [bench.node.create_publisher(PointCloud, f"/robot/bodies/{body}/skeleton2d", 100) for body in ("a", "b")]
+
+    def publish():
+        header = bench.header()
+        listed.publish(JointState(header=header, name=["a", "b"]))
+        points = [Point32(x=0.5, y=0.1 + 0.04 * joint, z=0.9) for joint in range(18)]
+        for publisher in bodies:
+            publisher.publish(PointCloud(header=header, points=points))
+
+    bench.until(
+        lambda: bench.skeletons and bench.skeletons[-1].width == 2 * 17, "both bodies in a frame",
+        every=lambda: (bench.publish_info(), publish()),
+    )  # fmt: skip
+    bench.until(lambda: bench.facts().get("missed"), "missed messages", every=lambda: [publish() for _ in range(10)])
+    assert not bench.facts()["missed_unknown"]
+
+
+def test_target_frame_moves_the_people_and_counts_where_there_is_no_way(start, bench):
+    node = start("fake", autostart=True, target_frame="map", env=STAND_INS, **LOSSLESS)
     bench.ready()
     bench.flush()
     before = bench.next_facts()
@@ -102,10 +112,8 @@ def test_target_frame_moves_the_people_and_counts_where_there_is_no_way(start, b
     node.wait_for("no transform to 'map'")
 
 
-def test_transforms_of_later_times_are_forgotten_when_the_clock_jumps_back(start, bench, tmp_path):
-    (tmp_path / "tf2_ros.py").write_text(TF2_ROS)
-    path = {"PYTHONPATH": f"{tmp_path}:{Path(__file__).resolve().parents[2]}"}
-    node = start("fake", autostart=True, target_frame="map", env=path, **LOSSLESS)
+def test_transforms_of_later_times_are_forgotten_when_the_clock_jumps_back(start, bench):
+    node = start("fake", autostart=True, target_frame="map", env=STAND_INS, **LOSSLESS)
     bench.ready()
     bench.flush()
     assert "forgets" not in node.text()
