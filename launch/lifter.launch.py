@@ -11,9 +11,11 @@ from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
+from rclpy.parameter import parameter_dict_from_yaml_file
 
 from dp3d_core.config import StreamConfig
 from dp3d_ros.parameters import NodeConfig, describe
+from dp3d_ros.sources import DEFAULT_TOPICS
 from launch import LaunchDescription
 
 SHARE = Path(get_package_share_directory("dp3d_ros"))
@@ -67,6 +69,17 @@ def typed(name, text):
         raise ValueError(f"{name}: expected {kind.__name__}, got {text!r}") from error
 
 
+def chosen_input(said, params_file, home):
+    """The `input` of the lifter called `home`: the launch argument, or what the parameter file says."""
+    if said["input"]:
+        return said["input"]
+    try:
+        found = parameter_dict_from_yaml_file(params_file, use_wildcard=True, target_nodes=[home])
+    except RuntimeError:  # nothing in it is for this node
+        found = {}
+    return found["input"].value.string_value if "input" in found else FACTS["input"]["default"]
+
+
 def nodes(context):
     """The lifter, and the viewers that are asked for."""
     said = {name: LaunchConfiguration(name).perform(context) for name in (*EXPOSED, "keypoints", "name", "namespace")}
@@ -74,9 +87,10 @@ def nodes(context):
     overrides["autostart"] = LaunchConfiguration("autostart").perform(context).lower() == "true"
     overrides["use_sim_time"] = LaunchConfiguration("use_sim_time").perform(context).lower() == "true"
     remaps = [("camera_info", LaunchConfiguration("camera_info"))]
-    if said["keypoints"]:
-        remaps += [(topic, said["keypoints"]) for topic in ("~/keypoints", "/yolo/tracking", "/humans/bodies/tracked")]
     home = "/".join(["", *filter(None, [said["namespace"].strip("/"), said["name"]])])
+    if said["keypoints"]:  # only of the input itself: with publish_hri another's topic is an output
+        params_file = LaunchConfiguration("params_file").perform(context)
+        remaps.append((DEFAULT_TOPICS[chosen_input(said, params_file, home)], said["keypoints"]))
     yield Node(
         package="dp3d_ros", executable="lifter", name=said["name"], namespace=said["namespace"],
         parameters=[LaunchConfiguration("params_file"), overrides], remappings=remaps, output="screen",
