@@ -5,12 +5,17 @@ classes are as coarse as a user of the skeletons needs, and most have a minute o
 The rules:
 
 1. Case, underscores and hyphens do not count; words match with their usual endings (walk, walks, walking).
-2. The specific classes are tried in the order of SPECIFIC, and the first that matches wins: "walk to pick up box" is
+2. A description that is nothing but one of Human3.6M's 15 action names has the class of HUMAN36M, also with the number
+   of a take ("SittingDown 2", "Photo_1"): Directions, Discussion, Greeting and Posing are gesture, for people stand and
+   use their arms; Eating, Phoning, Photo (TakingPhoto), Purchases, Sitting, SittingDown and Smoking are everyday;
+   Waiting is stand; Walking, WalkDog (WalkingDog) and WalkTogether are walk. Within a longer text these words say
+   less ("walk in two directions", "waiting for the ball"), so there the other rules decide alone.
+3. The specific classes are tried in the order of SPECIFIC, and the first that matches wins: "walk to pick up box" is
    lift, "soccer - kick ball" is ball and not fight, "basketball signal" (a referee's arm signals) is gesture.
-3. Otherwise the words of WHOLE_BODY are collected. One class named: that is it. Standing beside another ("walk to
+4. Otherwise the words of WHOLE_BODY are collected. One class named: that is it. Standing beside another ("walk to
    stand") gives way to the other. Two or more ("walk to run") leave the clip without a label, for no rule can tell
    which part a window shows.
-4. Nothing matched: no label. "other" is for descriptions known to be none of the classes.
+5. Nothing matched: no label. "other" is for descriptions known to be none of the classes.
 
 A clip without a label (NO_LABEL) trains the pose and not the action. Knows nothing of text towers or logits.
 """
@@ -44,6 +49,15 @@ _PROMPTS = {
 }
 ACTIONS: tuple[str, ...] = tuple(_PROMPTS)
 ACTION_TEXTS: tuple[str, ...] = tuple(_PROMPTS.values())
+
+
+# Human3.6M's action name in lower case and without blanks -> class.
+HUMAN36M: dict[str, str] = {
+    "directions": "gesture", "discussion": "gesture", "eating": "everyday", "greeting": "gesture",
+    "phoning": "everyday", "photo": "everyday", "takingphoto": "everyday", "posing": "gesture",
+    "purchases": "everyday", "sitting": "everyday", "sittingdown": "everyday", "smoking": "everyday",
+    "waiting": "stand", "walkdog": "walk", "walkingdog": "walk", "walktogether": "walk", "walking": "walk",
+}  # fmt: skip
 
 
 def _rule(*patterns: str) -> re.Pattern[str]:
@@ -80,6 +94,9 @@ WHOLE_BODY: tuple[tuple[str, re.Pattern[str]], ...] = (
 def label(description: str) -> int:
     """Index into ACTIONS of what a free-text description says, by the rules above; NO_LABEL (-1) when unclear."""
     text = re.sub(r"[\s_-]+", " ", description.lower()).strip()
+    of_human36m = HUMAN36M.get(re.sub(r" ?\d+$", "", text).replace(" ", ""))
+    if of_human36m:
+        return ACTIONS.index(of_human36m)
     for name, pattern in SPECIFIC:
         if pattern.search(text):
             return ACTIONS.index(name)

@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dp3d_core.data import actions
 from dp3d_core.data.actions import ACTION_TEXTS, ACTIONS, NO_LABEL, action_index, clip_labels, label, minutes_per_action
+from dp3d_core.data.h36m import ACTIONS_15, OTHER_NAMES
 from dp3d_core.data.motions import Motions, load_motions
 
 SENTENCES = {
@@ -63,6 +65,29 @@ def test_case_and_separators_do_not_count(sentence):
     assert label(sentence.upper().replace(" ", "_")) == label(sentence)
 
 
+HUMAN36M = {
+    "everyday": "Eating Phoning Photo TakingPhoto Purchases Sitting SittingDown Smoking",
+    "gesture": "Directions Discussion Greeting Posing",
+    "stand": "Waiting",
+    "walk": "WalkDog WalkingDog WalkTogether Walking",
+}
+
+
+def test_all_action_names_of_human36m_have_a_class():
+    names = {name: action for action, listed in HUMAN36M.items() for name in listed.split()}
+    assert set(names) == {*ACTIONS_15, *OTHER_NAMES}
+    for name, action in names.items():
+        for text in (name, f"{name} 1", f"{name}_2", f" {name.upper()}-12 "):
+            assert ACTIONS[label(text)] == action, text
+
+
+@pytest.mark.parametrize(
+    "sentence", ["look in both directions", "photo of a street", "a queue is waiting", "Photo 1 b", "Directions 1 2"]
+)
+def test_human36m_names_within_a_text_say_nothing(sentence):
+    assert label(sentence) == NO_LABEL
+
+
 def test_every_class_has_one_distinct_english_prompt():
     assert len(ACTION_TEXTS) == len(ACTIONS) == len(set(ACTION_TEXTS)) == len(set(ACTIONS))
     assert all(text.startswith("A person ") and text.endswith(".") for text in ACTION_TEXTS)
@@ -93,3 +118,11 @@ def test_nearly_all_motion_capture_has_a_label():
     motions = load_motions(Path(os.environ["DP3D_DATA"]) / "motions.npz")
     minutes = minutes_per_action(motions)
     assert minutes["no label"] < 0.03 * motions.minutes and min(minutes[name] for name in ACTIONS) > 0.5
+
+
+@pytest.mark.skipif("DP3D_DATA" not in os.environ, reason="DP3D_DATA names no data folder")
+def test_human36m_names_change_no_label_of_the_motion_capture(monkeypatch):
+    motions = load_motions(Path(os.environ["DP3D_DATA"]) / "motions.npz")
+    labels = clip_labels(motions)
+    monkeypatch.setattr(actions, "HUMAN36M", {})
+    np.testing.assert_array_equal(clip_labels(motions), labels)
