@@ -16,9 +16,7 @@ Knows nothing of cameras, noise, windows or networks.
 
 from __future__ import annotations
 
-import struct
 import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,8 +33,7 @@ TEXT_KEYS = {
 FILE_JOINTS = tuple("Neck/Nose" if name == "Nose" else name for name in JOINT_NAMES)
 KEYS = ("pose", "root", "offsets", "fps", "joints", "parents", *TEXT_KEYS)
 FARTHEST_JOINT_M = 3.0  # nobody's hand is farther from the pelvis: beyond it the unit is wrong (cm, mm) or the file is
-UNREADABLE = (ValueError, KeyError, EOFError, SyntaxError, MemoryError, OverflowError, NotImplementedError,
-              struct.error, zipfile.BadZipFile, zlib.error)  # fmt: skip
+RATES_FPS = (5.0, 1000.0)  # no motion capture is slower or faster: beyond it the unit is wrong (a frame time, kHz)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -99,8 +96,8 @@ class Motions:
             clip = int(backwards[0])
             raise ValueError(f"offsets: expected strictly increasing, got {self.offsets[clip]} then "
                              f"{self.offsets[clip + 1]} at clip {clip}")  # fmt: skip
-        if not np.isfinite(self.fps) or self.fps <= 0:
-            raise ValueError(f"fps: expected a positive number of frames per second, got {self.fps}")
+        if not RATES_FPS[0] <= self.fps <= RATES_FPS[1]:  # NaN fails too
+            raise ValueError(f"fps: expected {RATES_FPS[0]:g} to {RATES_FPS[1]:g} frames per second, got {self.fps:g}")
         for key, field in TEXT_KEYS.items():
             if len(getattr(self, field)) != len(self):
                 raise ValueError(f"{key}: expected {len(self)} texts, one a clip, got {len(getattr(self, field))}")
@@ -178,7 +175,7 @@ def load_motions(path: str | Path) -> Motions:
                                  f"unknown {sorted(unknown)}")  # fmt: skip
             arrays = {key: _read(archive, key) for key in KEYS}
         return _motions_from(arrays)
-    except UNREADABLE as error:
+    except Exception as error:  # damaged bytes can fail anywhere in the archive's reader and its decompressors
         raise ValueError(f"{path}: {error}") from error
 
 
@@ -194,16 +191,21 @@ def save_motions(path: str | Path, motions: Motions, *, half: bool = False) -> N
 
 
 def join_motions(parts) -> Motions:
-    """All clips of several Motions of one frame rate, in order; ValueError when the rates differ."""
+    """All clips of several Motions of one frame rate, in order; ValueError names a clip of each rate if they differ."""
     parts = list(parts)
-    rates = sorted({part.fps for part in parts})
-    if len(rates) != 1:
+    if not parts:
+        raise ValueError("parts: expected at least one Motions to join, got none")
+    names = {}
+    for part in parts:
+        names.setdefault(part.fps, []).extend(part.names)
+    if len(names) != 1:
+        rates = ", ".join(f"{fps} ({len(clips)} clips, first {clips[0]!r})" for fps, clips in sorted(names.items()))
         raise ValueError(f"fps: expected parts of one frame rate, got {rates}; resample first")
     texts = {field: sum((getattr(part, field) for part in parts), ()) for field in TEXT_KEYS.values()}
     lengths = np.concatenate([part.frames_per_clip for part in parts])
     return Motions(
         pose_m=np.concatenate([part.pose_m for part in parts]), root_m=np.concatenate([part.root_m for part in parts]),
-        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64), fps=rates[0], **texts,
+        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64), fps=parts[0].fps, **texts,
     )  # fmt: skip
 
 
@@ -232,7 +234,7 @@ def _form(array: np.ndarray) -> str:
 def _read(archive, key: str) -> np.ndarray:
     try:
         array = archive[key]
-    except UNREADABLE as error:
+    except Exception as error:
         raise ValueError(f"{key}: expected a plain array, got one that cannot be read ({error})") from error
     if isinstance(array, bytes):  # so numpy hands over members that hold no array
         raise ValueError(f"{key}: expected a plain array, got {len(array)} bytes that are none")

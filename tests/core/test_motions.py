@@ -13,6 +13,7 @@ from dp3d_core.data.motions import KEYS, Motions, clip_weights, join_motions, lo
 from dp3d_core.skeleton import JOINT_NAMES
 
 LENGTHS = (5, 7, 3)
+COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 
 
 def small_motions(lengths=LENGTHS, actions=None, splits=None, seed=0, fps=30.0):
@@ -97,8 +98,12 @@ def test_joining_the_splits_gives_every_clip():
     motions = small_motions()
     joined = join_motions([motions.split("train"), motions.split("dev")])
     assert_same(joined, motions.select([0, 2, 1]))
-    with pytest.raises(ValueError, match="fps"):
-        join_motions([motions, small_motions(fps=60.0)])
+    with pytest.raises(
+        ValueError, match=r"fps: .* 30\.0 \(4 clips, first 'clip/1'\), 60\.0 \(3 clips, first 'clip/0'\)"
+    ):
+        join_motions([motions.split("dev"), small_motions(fps=60.0), motions])
+    with pytest.raises(ValueError, match="at least one"):
+        join_motions([])
 
 
 def break_array(key, change):
@@ -137,8 +142,10 @@ BROKEN = {
     "offsets start": (break_array("offsets", lambda a: set_value(a, 0, 1)), "offsets: expected to run from 0"),
     "offsets dtype": (break_array("offsets", lambda a: a.astype(np.float64)), "offsets: .*float64"),
     "no clip": (break_array("offsets", lambda a: a[:1]), "offsets: expected .C.1"),
-    "fps zero": (break_array("fps", lambda a: np.float64(0)), "fps: expected a positive"),
-    "fps NaN": (break_array("fps", lambda a: np.float64(np.nan)), "fps: expected a positive"),
+    "fps zero": (break_array("fps", lambda a: np.float64(0)), "fps: expected 5 to 1000 frames per second, got 0"),
+    "fps NaN": (break_array("fps", lambda a: np.float64(np.nan)), "fps: expected 5 to 1000 .* got nan"),
+    "fps a frame time": (break_array("fps", lambda a: np.float64(0.01)), "fps: expected 5 to 1000 .* got 0.01"),
+    "fps huge": (break_array("fps", lambda a: np.float64(1e6)), r"fps: expected 5 to 1000 .* got 1e\+06"),
     "fps array": (break_array("fps", lambda a: np.array([30.0])), "fps: expected one number"),
     "joint order": (break_array("joints", lambda a: a[::-1]), "joints: expected Hip, RHip.* in this order"),
     "tree": (break_array("parents", lambda a: np.roll(a, 1)), "parents: expected"),
@@ -173,10 +180,11 @@ def test_files_of_another_kind_are_refused(tmp_path):
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_damaged_bytes_never_escape_as_another_error(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("damaged") / "motions.npz"
     save_motions(path, small_motions())
+    pack_again(path, data.draw(st.sampled_from(COMPRESSIONS)))
     content = bytearray(path.read_bytes())
     for _ in range(data.draw(st.integers(1, 8))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
@@ -185,6 +193,31 @@ def test_damaged_bytes_never_escape_as_another_error(tmp_path_factory, data):
         load_motions(path)
     except ValueError as error:
         assert "motions.npz" in str(error)
+
+
+def pack_again(path, compression):
+    with zipfile.ZipFile(path) as archive:
+        held = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, content in held.items():
+            archive.writestr(name, content)
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+def test_damaged_compression_and_encryption_are_refused_by_file(tmp_path, compression):
+    path = tmp_path / "motions.npz"
+    save_motions(path, small_motions())
+    pack_again(path, compression)
+    content = path.read_bytes()
+    assert_same(load_motions(path), small_motions())
+    start = content.index(b"pose.npy") + len("pose.npy")
+    path.write_bytes(content[: start + 9] + bytes(200) + content[start + 209 :])
+    with pytest.raises(ValueError, match=r"motions\.npz: pose: expected a plain array"):
+        load_motions(path)
+    entry = content.index(b"PK\x01\x02")  # of the archive's directory: its flags say that the member is encrypted
+    path.write_bytes(content[: entry + 8] + b"\x01" + content[entry + 9 :])
+    with pytest.raises(ValueError, match=r"motions\.npz: .*encrypted"):
+        load_motions(path)
 
 
 def test_weights_follow_length_with_salsa_held_to_its_share():

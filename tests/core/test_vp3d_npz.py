@@ -186,6 +186,23 @@ def assert_plain(value):
             assert_plain(item)
 
 
+@pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_damaged_archives_end_in_a_value_error_that_names_the_file(tmp_path_factory, compression, data):
+    path = tmp_path_factory.mktemp("archive") / "file.npz"
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        archive.writestr("data.npy", as_npy(GOOD))
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 8))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path.write_bytes(content)
+    try:
+        read_vp3d(path, keys=("data",))
+    except ValueError as error:
+        assert str(error).startswith(f"{path}: ")
+
+
 def test_files_of_another_kind_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere"):
         read_vp3d(tmp_path / "nowhere.npz", keys=("data",))
