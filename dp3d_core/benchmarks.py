@@ -52,7 +52,10 @@ def synthetic(motions, *, name="", split="dev", detector="noisy", rate_hz=30.0, 
 
 
 def human36m(data_3d, data_2d, cameras, *, joints=17, **options):
-    """Human3.6M: S9 and S11, all cameras, mean of 15 actions, 17 or 14 joints. `data_2d` "gt": the projected truth."""
+    """Human3.6M: S9 and S11, all cameras, mean of 15 actions, 17 or 14 joints. `data_2d` "gt": the projected truth.
+
+    Files with a part of it, or `options` of load_h36m that choose one, are scored too; the notes say what is missing.
+    """
     from dp3d_core.data.h36m import ACTIONS_15, load_h36m
 
     if joints not in PUBLISHED_JOINTS:
@@ -60,9 +63,13 @@ def human36m(data_3d, data_2d, cameras, *, joints=17, **options):
     exact = str(data_2d) == "gt"
     sequences = load_h36m(data_3d, None if exact else data_2d, cameras, **options)
     actions = {sequence.action for sequence in sequences}
-    notes = [f"Human3.6M protocol: S9 and S11, 50 Hz, every frame, {joints} joints, mean of the 15 actions"]
+    protocol = f"S9 and S11, 50 Hz, every frame, {joints} joints, mean of the 15 actions"
+    differences = _h36m_differences(sequences)
+    notes = [f"Human3.6M protocol: {protocol}"]
+    if differences:
+        notes = [f"not the published Human3.6M protocol ({protocol}), for here {'; '.join(differences)}"]
     if len(actions) < len(ACTIONS_15):
-        notes.append(f"only {len(actions)} of the 15 actions are in the files: no published mean")
+        notes.append(f"only {len(actions)} of the 15 actions were scored: no published mean")
     if exact:
         notes.append(EXACT_NOTE)
     data = {
@@ -85,6 +92,7 @@ def mpi_inf_3dhp(data_test, calibrations, *, annotation="univ", names=None):
     from dp3d_core.data.mpi_inf_3dhp import PCK_JOINTS, SIZE_PX, TEST_NAMES, load_3dhp_test, read_calibration
 
     names = TEST_NAMES if names is None else tuple(names)
+    missing = [name for name in TEST_NAMES if name not in names]
     if annotation not in ("univ", "annot3"):
         raise ValueError(f"annotation: expected 'univ' or 'annot3', got {annotation!r}")
     if not calibrations or len(calibrations) != 2:
@@ -98,7 +106,11 @@ def mpi_inf_3dhp(data_test, calibrations, *, annotation="univ", names=None):
         cameras[name] = read_calibration(calibrations[TEST_NAMES.index(name) >= 4], width_px=width, height_px=height)
     universal = annotation == "univ"
     sequences = load_3dhp_test(data_test, cameras, names=names, universal=universal)
-    notes = ["MPI-INF-3DHP protocol: valid frames of TS1 to TS6, PCK and AUC over 14 joints, MPJPE over 17", EXACT_NOTE]
+    protocol = "valid frames of TS1 to TS6, PCK and AUC over 14 joints, MPJPE over 17"
+    notes = [f"MPI-INF-3DHP protocol: {protocol}", EXACT_NOTE]
+    if missing:
+        notes[0] = (f"not the published MPI-INF-3DHP protocol ({protocol}), for only {', '.join(names)} were scored; "
+                    f"{', '.join(missing)} are missing")  # fmt: skip
     if universal:
         notes.append(
             "truth is univ_annot3: everybody scaled to one height. A network that answers in true metres is wrong here "
@@ -114,3 +126,34 @@ def mpi_inf_3dhp(data_test, calibrations, *, annotation="univ", names=None):
     return Benchmark(
         sequences=sequences, data=data, detector="annotated", pck_joints=PCK_JOINTS, notes=tuple(notes)
     )  # fmt: skip
+
+
+def _h36m_differences(sequences):
+    """In what the videos differ from the published test set, in words; nothing if it is that."""
+    from dp3d_core.data.h36m import ACTIONS_15, CAMERAS, LEFT_OUT, TAKES, TEST_SUBJECTS
+
+    seen = {}  # subject -> action -> take -> cameras; a sequence is named subject/take/camera
+    for sequence in sequences:
+        _, take, camera = sequence.name.split("/", 2)
+        takes = seen.setdefault(sequence.subject, {}).setdefault(sequence.action, {})
+        takes.setdefault(take, []).append(camera)
+    others = [subject for subject in seen if subject not in TEST_SUBJECTS]
+    differences = [f"also scored: {', '.join(others)}"] if others else []
+    for subject in TEST_SUBJECTS:
+        if subject not in seen:
+            differences.append(f"{subject} is missing")
+            continue
+        absent = [action for action in ACTIONS_15 if action not in seen[subject]]
+        if absent:
+            differences.append(f"of {subject} these actions are missing: {', '.join(absent)}")
+        expected = {action: TAKES - ((subject, action) in LEFT_OUT) for action in ACTIONS_15}
+        odd = [
+            f"{action} ({len(takes)} of {expected[action]})"
+            for action, takes in seen[subject].items() if len(takes) != expected[action]
+        ]  # fmt: skip
+        if odd:
+            differences.append(f"{subject} has takes of {', '.join(odd)}")
+        cameras = next(camera for takes in seen[subject].values() for camera in takes.values())  # the same for all
+        if len(cameras) != CAMERAS:
+            differences.append(f"{subject} has {len(cameras)} of {CAMERAS} cameras ({', '.join(cameras)})")
+    return differences

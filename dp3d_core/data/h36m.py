@@ -24,9 +24,9 @@ import numpy as np
 
 from dp3d_core.data.h36m_cameras import PlacedCamera, read_cameras
 from dp3d_core.data.motions import Motions, join_motions, save_motions
-from dp3d_core.data.sequences import EvalSequence
+from dp3d_core.data.sequences import FARTHEST_PX, EvalSequence, check_joint_order
 from dp3d_core.data.vp3d_npz import read_vp3d
-from dp3d_core.skeleton import LEFT, RIGHT
+from dp3d_core.skeleton import JOINT_NAMES, LEFT, RIGHT
 
 FPS = 50.0
 TRAIN_SUBJECTS = ("S1", "S5", "S6", "S7", "S8")
@@ -38,6 +38,14 @@ ACTIONS_15 = (
 OTHER_NAMES = {"TakingPhoto": "Photo", "WalkingDog": "WalkDog"}
 # Of the 32 joints these remain, in order; the others are fingers, toes and doubles that never move on their own.
 KEPT_JOINTS = (0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27)
+# Joints in the file -> their order, for messages.
+ORDERS = {
+    17: ", ".join(JOINT_NAMES),
+    32: f"of Human3.6M's 32, of which {KEPT_JOINTS} are {', '.join(JOINT_NAMES)}",
+}
+CAMERAS = 4
+TAKES = 2
+"""Videos of each action by each subject and camera."""
 # Its video is corrupted; every published protocol leaves it out.
 LEFT_OUT = {("S11", "Directions")}
 
@@ -53,10 +61,15 @@ def load_h36m(
     """Every video of these subjects and actions as one sequence: subject, action and camera in that order.
 
     data_2d None takes the projected truth as 2D (the papers' "GT"). Detections carry no confidence in these
-    files: it is 1. Frames beyond the motion capture are cut, as published. ValueError names file, subject and action.
+    files: it is 1. Frames beyond the motion capture are cut, as published. ValueError names file, subject and action,
+    also where a subject has no such video; a part of the 15 actions, their takes or the cameras is loaded as it is.
     """
+    cameras_from = "cameras"
     if not isinstance(cameras, dict):
-        cameras = read_cameras(cameras)
+        cameras_from, cameras = cameras, read_cameras(cameras)
+    for field, values in (("subjects", subjects), ("actions", actions)):
+        if not values or len(set(values)) < len(values):
+            raise ValueError(f"{field}: expected at least one and each once, got {values}")
     for action in actions:
         if action not in ACTIONS_15:
             raise ValueError(f"actions: expected some of {', '.join(ACTIONS_15)}; got {action!r}")
@@ -65,22 +78,33 @@ def load_h36m(
     sequences = []
     for subject in subjects:
         if not cameras.get(subject):
-            raise ValueError(f"cameras: expected the cameras of {subject}, got those of {sorted(cameras)}")
-        for name, world_m in positions[subject].items():
-            action = _action(name)
-            if action not in actions or (subject, name) in LEFT_OUT:
-                continue
+            raise ValueError(
+                f"{cameras_from}: expected the cameras of {subject}, got those of {sorted(map(str, cameras))}"
+            )
+        chosen = {
+            name: world_m for name, world_m in positions[subject].items()
+            if _action(name, data_3d, subject) in actions and (subject, name) not in LEFT_OUT
+        }  # fmt: skip
+        if not chosen:
+            raise ValueError(f"{data_3d}: expected videos of {', '.join(actions)} by {subject}, got none; there are "
+                             f"{', '.join(positions[subject])}")  # fmt: skip
+        for name, world_m in chosen.items():
             seen_px = None if detections is None else _seen(data_2d, detections, subject, name, len(cameras[subject]))
             for index, placed in enumerate(cameras[subject]):
                 title = f"{subject}/{name}/{placed.id}"
                 joints_cam_m = placed.to_camera(world_m)
+                nearest_m = float(joints_cam_m[..., 2].min())
+                if nearest_m <= 0:
+                    raise ValueError(f"{cameras_from}: camera {placed.id} of {subject}: expected the person before it, "
+                                     f"got joints {-nearest_m:.2f} m behind it in {data_3d}: {subject}/{name}; are "
+                                     "these the cameras of this file, their translation in millimetres?")  # fmt: skip
                 if seen_px is None:
                     keypoints_px = placed.project_px(joints_cam_m)
                 else:
                     keypoints_px = _cut(seen_px[index], len(world_m), f"{data_2d}: {title}")
                 sequence = EvalSequence(
                     name=title,
-                    action=action,
+                    action=_action(name, data_3d, subject),
                     subject=subject,
                     fps=FPS,
                     stamps_s=np.arange(len(world_m)) / FPS,
@@ -90,8 +114,6 @@ def load_h36m(
                     camera=placed.camera,
                 )
                 sequences.append(sequence)
-    if not sequences:
-        raise ValueError(f"{data_3d}: expected videos of {actions} by {subjects}, got none")
     return sequences
 
 
@@ -103,7 +125,7 @@ def load_h36m_motions(data_3d: str | Path, *, subjects: tuple[str, ...] = TRAIN_
             poses.append((world_m - world_m[:, :1]).astype(np.float32))
             roots.append(world_m[:, 0].astype(np.float32))
             names.append(f"h36m/{subject}/{name}")
-            actions.append(_action(name))
+            actions.append(_action(name, data_3d, subject))
             owners.append(subject)
     clips = len(names)
     return Motions(
@@ -114,11 +136,12 @@ def load_h36m_motions(data_3d: str | Path, *, subjects: tuple[str, ...] = TRAIN_
     )  # fmt: skip
 
 
-def _action(name: str) -> str:
-    action = name.split(" ")[0]
+def _action(name, path, subject) -> str:
+    action = str(name).split(" ")[0]
     action = OTHER_NAMES.get(action, action)
     if action not in ACTIONS_15:
-        raise ValueError(f"action: expected one of {', '.join(ACTIONS_15)} with a number, got {name!r}")
+        raise ValueError(f"{path}: {subject}: action: expected one of {', '.join(ACTIONS_15)}, with or without a "
+                         f"number, got {name!r}")  # fmt: skip
     return action
 
 
@@ -129,19 +152,23 @@ def _positions(path, subjects) -> dict[str, dict[str, np.ndarray]]:
     chosen = {}
     for subject in subjects:
         if not isinstance(held.get(subject), dict):
-            raise ValueError(f"{path}: positions_3d: expected subject {subject}, got {sorted(held)}")
+            raise ValueError(f"{path}: positions_3d: expected subject {subject}, got {sorted(map(str, held))}")
+        if not held[subject]:
+            raise ValueError(f"{path}: positions_3d: {subject}: expected {{action: array}}, got no action")
         chosen[subject] = {}
         for name, world_m in held[subject].items():
             title = f"{path}: {subject}/{name}"
-            if not isinstance(world_m, np.ndarray) or world_m.ndim != 3 or world_m.shape[1:] not in ((32, 3), (17, 3)):
-                raise ValueError(f"{title}: expected (T, 32, 3) metres, got {getattr(world_m, 'shape', type(world_m))}")
+            if not _is_array(world_m) or world_m.shape[1:] not in ((32, 3), (17, 3)):
+                raise ValueError(f"{title}: expected (T, 32, 3) metres, got {_form(world_m)}")
             if not len(world_m) or not np.isfinite(world_m).all():
                 raise ValueError(f"{title}: expected finite metres, got NaN, infinity or no frame")
             if np.abs(world_m).max() > 50:
                 raise ValueError(f"{title}: expected metres, got values up to {np.abs(world_m).max():.0f}; "
                                  "divide millimetres by 1000")  # fmt: skip
-            kept = world_m[:, KEPT_JOINTS] if world_m.shape[1] == 32 else world_m
-            chosen[subject][name] = kept.astype(np.float64)
+            kept = (world_m[:, KEPT_JOINTS] if world_m.shape[1] == 32 else world_m).astype(np.float64)
+            _action(name, path, subject)
+            check_joint_order(kept, title=title, order=ORDERS[world_m.shape[1]])
+            chosen[subject][name] = kept
     return chosen
 
 
@@ -149,10 +176,11 @@ def _detections(path) -> dict:
     held = read_vp3d(path, keys=("positions_2d", "metadata"))
     positions, metadata = held["positions_2d"], held["metadata"]
     if not isinstance(positions, dict) or not isinstance(metadata, dict):
-        raise ValueError(f"{path}: expected dicts positions_2d and metadata, got {type(positions).__name__}")
+        raise ValueError(f"{path}: expected dicts positions_2d and metadata, got {type(positions).__name__} and "
+                         f"{type(metadata).__name__}")  # fmt: skip
     try:
         left, right = (tuple(int(joint) for joint in side) for side in metadata["keypoints_symmetry"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(
             f"{path}: metadata: expected keypoints_symmetry, two lists of joints, got {metadata}"
         ) from error
@@ -172,12 +200,24 @@ def _seen(path, detections, subject, name, count) -> list:
 
 
 def _cut(keypoints_px, frames, title) -> np.ndarray:
-    if not isinstance(keypoints_px, np.ndarray) or keypoints_px.ndim != 3 or keypoints_px.shape[1:] != (17, 2):
-        got = getattr(keypoints_px, "shape", type(keypoints_px).__name__)
-        raise ValueError(f"{title}: expected (T, 17, 2) pixels, got {got}")
+    if not _is_array(keypoints_px) or keypoints_px.shape[1:] != (17, 2):
+        raise ValueError(f"{title}: expected (T, 17, 2) pixels, got {_form(keypoints_px)}")
     if len(keypoints_px) < frames:
         raise ValueError(f"{title}: expected at least the {frames} frames of the motion, got {len(keypoints_px)}")
-    return keypoints_px[:frames]
+    keypoints_px = keypoints_px[:frames]
+    bad = np.flatnonzero(~(np.abs(keypoints_px) < FARTHEST_PX).all(axis=(1, 2)))  # also where it is NaN
+    if len(bad):
+        raise ValueError(f"{title}: expected finite pixels, for these files mark no keypoint as missing; got NaN, "
+                         f"infinity or the like in {len(bad)} of {frames} frames, first frame {bad[0]}")  # fmt: skip
+    return keypoints_px
+
+
+def _is_array(value) -> bool:
+    return isinstance(value, np.ndarray) and value.ndim == 3 and value.dtype.kind in "fiu"
+
+
+def _form(value) -> str:
+    return f"{value.shape} {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
 
 
 def main(argv=None):

@@ -17,6 +17,8 @@ from dp3d_core.camera import Camera
 # Key of one camera in the file -> how many numbers it takes (None: one value).
 CAMERA_KEYS = {"id": None, "res_w": None, "res_h": None, "focal_length": 2, "center": 2, "radial_distortion": 3,
                "tangential_distortion": 2, "orientation": 4, "translation": 3}  # fmt: skip
+LARGEST = 1e7
+"""No pixel, millimetre or coefficient is larger; NaN and infinity are not below it either."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +86,9 @@ def read_cameras(path: str | Path) -> dict[str, list[PlacedCamera]]:
         if all(isinstance(one, dict) and "orientation" not in one for one in group):
             continue  # S2, S3, S4 have no published extrinsics
         cameras[subject] = [_placed(one, f"{path}: {subject}, camera {index}") for index, one in enumerate(group)]
+        ids = [camera.id for camera in cameras[subject]]
+        if len(set(ids)) < len(ids):
+            raise ValueError(f"{path}: {subject}: expected cameras of different ids, got {', '.join(ids)}")
     return cameras
 
 
@@ -97,7 +102,7 @@ def _placed(one, title) -> PlacedCamera:
         if key != "id" and (
             not isinstance(values, (list, tuple))
             or len(values) != (length or 1)
-            or not all(isinstance(value, (int, float)) and np.isfinite(value) for value in values)
+            or not all(isinstance(value, (int, float)) and abs(value) < LARGEST for value in values)
         ):
             raise ValueError(f"{title}: {key}: expected {length or 1} finite numbers, got {one[key]!r}")
     norm = float(np.linalg.norm(one["orientation"]))
@@ -106,9 +111,12 @@ def _placed(one, title) -> PlacedCamera:
     (fx, fy), (cx, cy) = one["focal_length"], one["center"]
     radial, tangential = tuple(one["radial_distortion"]), tuple(one["tangential_distortion"])
     distortion = (*radial[:2], tangential[1], tangential[0], radial[2])  # OpenCV: k1 k2, p1 along y, p2 along x, k3
-    camera = Camera(
-        fx=fx, fy=fy, cx=cx, cy=cy, width=int(one["res_w"]), height=int(one["res_h"]), distortion=distortion
-    )
+    try:
+        camera = Camera(
+            fx=fx, fy=fy, cx=cx, cy=cy, width=int(one["res_w"]), height=int(one["res_h"]), distortion=distortion
+        )
+    except ValueError as error:
+        raise ValueError(f"{title}: {error}") from error
     return PlacedCamera(
         id=str(one["id"]), camera=camera, orientation=tuple(np.divide(one["orientation"], norm).tolist()),
         translation_m=tuple(np.divide(one["translation"], 1000).tolist()), radial=radial, tangential=tangential,
@@ -126,4 +134,9 @@ def _from_source(text: str) -> dict[str, list[dict]]:
     if set(found) != set(wanted):
         raise ValueError(f"expected the lists {' and '.join(wanted)}, got {sorted(found)}")
     inner, outer = (found[name] for name in wanted)
+    if not isinstance(inner, list) or not isinstance(outer, dict):
+        raise ValueError(f"expected a list and a dict of lists, got {type(inner).__name__} and {type(outer).__name__}")
+    for subject, group in outer.items():
+        if len(group) != len(inner):
+            raise ValueError(f"expected extrinsics of {len(inner)} cameras of {subject}, got {len(group)}")
     return {subject: [{**a, **b} for a, b in zip(inner, group)] for subject, group in outer.items()}

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from dp3d_core.camera import Camera
-from dp3d_core.data.sequences import EvalSequence
+from dp3d_core.data.sequences import FARTHEST_PX, EvalSequence, check_joint_order
 from dp3d_core.data.vp3d_npz import read_vp3d
 from dp3d_core.skeleton import JOINT_NAMES
 
@@ -57,8 +57,13 @@ def load_3dhp_test(
 ) -> list[EvalSequence]:
     """The test sequences in the order of names, each with its camera (read_calibration); ValueError names the fault.
 
-    cameras: {"TS1": Camera, …}. 2D is the annotated one, with confidence 1, and 0 where a frame has none.
+    cameras: {"TS1": Camera, …}. 2D is the annotated one, with confidence 1. In frames that do not count it is 0 where a
+    joint has none; in a valid frame every joint needs its 2D and 3D, for a score over fewer is not the published one.
     """
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"names: expected at least one of {', '.join(TEST_NAMES)}, each once; got {names}")
+    if not 1 <= fps <= 240:
+        raise ValueError(f"fps: expected 1 to 240 frames per second, got {fps}")
     for name in names:
         if name not in TEST_NAMES:
             raise ValueError(f"names: expected some of {', '.join(TEST_NAMES)}; got {name!r}")
@@ -74,10 +79,12 @@ def load_3dhp_test(
     sequences = []
     for name in names:
         if not isinstance(held.get(name), dict):
-            raise ValueError(f"{path}: expected sequence {name}, got {sorted(held)}")
-        valid = np.asarray(held[name].get("valid"))
-        if valid.ndim != 1 or valid.dtype.kind not in "biuf" or not np.isin(valid, (0, 1)).all():
-            raise ValueError(f"{path}: {name}: valid: expected (T,) of 0 and 1, got {valid.shape} {valid.dtype}")
+            raise ValueError(f"{path}: expected sequence {name}, got {sorted(map(str, held))}")
+        valid = held[name].get("valid")
+        if not isinstance(valid, np.ndarray) or valid.ndim != 1 or valid.dtype.kind not in "biuf":
+            raise ValueError(f"{path}: {name}: valid: expected (T,) of 0 and 1, got {_form(valid)}")
+        if not np.isin(valid, (0, 1)).all():
+            raise ValueError(f"{path}: {name}: valid: expected only 0 and 1, got {np.unique(valid)[:5].tolist()}")
         sequences.append(
             _sequence(
                 held[name],
@@ -95,7 +102,10 @@ def load_3dhp_test(
 
 
 def load_3dhp_train(path: str | Path, cameras: dict[str, Camera], *, universal: bool = True) -> list[EvalSequence]:
-    """Every training view as one sequence; cameras by the file's camera number, {"0": Camera, …}."""
+    """Every training view as one sequence; cameras by the file's camera number, {"0": Camera, …}.
+
+    All frames count but those without 3D; ValueError names file, sequence and camera.
+    """
     sequences = []
     for title, pair in _data(path).items():
         if not isinstance(pair, (list, tuple)) or len(pair) != 2 or not isinstance(pair[0], dict):
@@ -105,7 +115,8 @@ def load_3dhp_train(path: str | Path, cameras: dict[str, Camera], *, universal: 
             raise ValueError(f"{path}: {title}: fps: expected 1 to 240 frames per second, got {fps!r}")
         for number, view in views.items():
             if number not in cameras:
-                raise ValueError(f"cameras: expected one for camera {number!r} of {title}, got {sorted(cameras)}")
+                raise ValueError(f"cameras: expected one for camera {number!r} of {title} in {path}, "
+                                 f"got {sorted(map(str, cameras))}")  # fmt: skip
             sequences.append(
                 _sequence(
                     view,
@@ -150,6 +161,9 @@ def read_calibration(path: str | Path, *, width_px: int, height_px: int) -> Came
     sensor_mm, offset_mm = values["sensorSize"], values["centerOffset"]
     if min(sensor_mm) <= 0:
         raise ValueError(f"{path}: sensorSize: expected positive millimetres, got {sensor_mm}")
+    for key in ("focalLength", "pixelAspect"):
+        if values[key][0] <= 0:
+            raise ValueError(f"{path}: {key}: expected a positive number, got {values[key][0]}")
     fx = values["focalLength"][0] / sensor_mm[0] * width_px
     return Camera(
         fx=fx, fy=fx * values["pixelAspect"][0], cx=width_px / 2 + offset_mm[0] / sensor_mm[0] * width_px,
@@ -173,22 +187,37 @@ def _sequence(view, path, name, *, valid, camera, action, subject, fps, universa
     for key, axes in (("data_2d", 2), ("data_3d", 3)):
         array = view.get(key)
         if not isinstance(array, np.ndarray) or array.ndim != 3 or array.shape[1:] != (17, axes):
-            got = getattr(array, "shape", type(array).__name__)
-            raise ValueError(f"{title}: {key}: expected (T, 17, {axes}), got {got}")
+            raise ValueError(f"{title}: {key}: expected (T, 17, {axes}), got {_form(array)}")
+        if array.dtype.kind not in "fiu":
+            raise ValueError(f"{title}: {key}: expected numbers, got {_form(array)}")
         arrays[key] = array[:, FROM_FILE].astype(np.float64)
     keypoints_px, joints_mm = arrays["data_2d"], arrays["data_3d"]
     if len(keypoints_px) != len(joints_mm) or (valid is not None and len(valid) != len(joints_mm)):
         raise ValueError(f"{title}: expected as many frames of 2D, 3D and valid, got {len(keypoints_px)}, "
-                         f"{len(joints_mm)} and {None if valid is None else len(valid)}")  # fmt: skip
+                         f"{len(joints_mm)} and {'none' if valid is None else len(valid)}")  # fmt: skip
+    seen = (np.abs(keypoints_px) < FARTHEST_PX).all(axis=-1)  # not where it is NaN
     known = np.isfinite(joints_mm).all(axis=(1, 2))
     counted = known if valid is None else valid
-    size_mm = np.abs(joints_mm[known & counted]).max(initial=0)
-    if counted.any() and not 100 < size_mm < FARTHEST_MM:
+    if not counted.any():
+        what = "3D" if valid is None else "valid = 1"
+        raise ValueError(f"{title}: expected at least one frame with {what}, got none of {len(counted)}")
+    # Like Human3.6M's: taken for a missing joint, a NaN here would change the published score without a word.
+    for key, whole in (("data_2d", seen.all(axis=1)), ("data_3d", known)):
+        bad = np.flatnonzero(counted & ~whole)
+        if len(bad):
+            raise ValueError(f"{title}: {key}: expected finite numbers in the frames that count, got NaN, infinity "
+                             f"or the like in {len(bad)} of {counted.sum()}, first frame {bad[0]}")  # fmt: skip
+    size_mm = np.abs(joints_mm[counted]).max()
+    if not 100 < size_mm < FARTHEST_MM:
         raise ValueError(f"{title}: data_3d: expected millimetres, got values up to {size_mm:.3g}")
-    seen = np.isfinite(keypoints_px).all(axis=-1)
+    check_joint_order(joints_mm[counted] / 1000, title=f"{title}: data_3d", order=", ".join(FILE_JOINTS))
     return EvalSequence(
         name=name, action=action, subject=subject, fps=fps, stamps_s=np.arange(len(joints_mm)) / fps,
         keypoints_px=np.where(seen[..., None], keypoints_px, 0).astype(np.float32),
         confidence=seen.astype(np.float32), joints_cam_m=(joints_mm / 1000).astype(np.float32), camera=camera,
         valid=counted, metric=not universal,
     )  # fmt: skip
+
+
+def _form(value) -> str:
+    return f"{value.shape} {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__

@@ -1,11 +1,16 @@
 """Human3.6M in VideoPose3D's form: tiny files of exactly that structure, and geometry checked by other means."""
 
 import json
+import os
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import swing
 from scipy.spatial.transform import Rotation
 
+from dp3d_core.benchmarks import human36m
 from dp3d_core.data import h36m
 from dp3d_core.data.actions import clip_labels
 from dp3d_core.data.h36m import (
@@ -18,8 +23,9 @@ from dp3d_core.data.h36m import (
 )  # fmt: skip
 from dp3d_core.data.h36m_cameras import read_cameras
 from dp3d_core.data.motions import load_motions
-from dp3d_core.data.sequences import EvalSequence
-from dp3d_core.skeleton import JOINT_NAMES, PARENTS
+from dp3d_core.data.mpi_inf_3dhp import FROM_FILE
+from dp3d_core.data.sequences import EvalSequence, check_joint_order
+from dp3d_core.skeleton import JOINT_NAMES, MIRROR, PARENTS
 
 SYMMETRY = [[4, 5, 6, 11, 12, 13], [1, 2, 3, 14, 15, 16]]
 # Names of the original 32 joints, as Human3.6M orders them.
@@ -55,8 +61,10 @@ def camera_dicts():
 
 
 def positions(frames, seed):
-    generator = np.random.default_rng(seed)
-    return (generator.uniform(-0.8, 0.8, (frames, 32, 3)) + [0, 0, 0.9]).astype(np.float32)
+    """A walker, Z up, in 32 joints; those that are not kept lie anywhere."""
+    world_m = np.random.default_rng(seed).uniform(-0.8, 0.8, (frames, 32, 3)) + [0, 0, 0.9]
+    world_m[:, KEPT_JOINTS] = swing(np.arange(frames) / 50, yaw=0.3 * seed)[..., [0, 2, 1]] * [1, 1, -1] + [0, 0, 0.9]
+    return world_m.astype(np.float32)
 
 
 @pytest.fixture
@@ -173,9 +181,15 @@ def test_cameras_are_read_from_videopose3d_source_without_running_it(files):
     )
     (files / "h36m_dataset.py").write_text(text)
     assert read_cameras(files / "h36m_dataset.py") == {"S9": read_cameras(files / "cameras.json")["S9"]}
-    (files / "h36m_dataset.py").write_text("h36m_cameras_intrinsic_params = open('x')\n")
-    with pytest.raises(ValueError, match=r"h36m_dataset\.py: expected JSON or"):
-        read_cameras(files / "h36m_dataset.py")
+    broken = {
+        "h36m_cameras_intrinsic_params = open('x')\n": "expected JSON or",
+        "h36m_cameras_intrinsic_params = []\nh36m_cameras_extrinsic_params = []\n": "expected a list and a dict",
+        text.replace("[{}, {}, {}, {}]", "[{}]"): "expected extrinsics of 4 cameras of S2, got 1",
+    }
+    for content, message in broken.items():
+        (files / "h36m_dataset.py").write_text(content)
+        with pytest.raises(ValueError, match=rf"h36m_dataset\.py: .*{message}"):
+            read_cameras(files / "h36m_dataset.py")
 
 
 def change_camera(**changes):
@@ -193,7 +207,9 @@ BROKEN_CAMERAS = {
     "short": (json.dumps(change_camera(radial_distortion=[0.1])), "S9, camera 2: radial_distortion: expected 3"),
     "quaternion": (json.dumps(change_camera(orientation=[1, 1, 0, 0])), "orientation: expected a unit quaternion"),
     "infinite": (json.dumps(change_camera(translation=[0, 0, float("inf")])), "translation: expected 3 finite"),
-    "focal": (json.dumps(change_camera(focal_length=[-1, 1])), "positive focal"),
+    "focal": (json.dumps(change_camera(focal_length=[-1, 1])), "S9, camera 2: camera: expected positive focal"),
+    "huge": (json.dumps(change_camera(res_w=10**400)), "res_w: expected 1 finite"),
+    "same id": (json.dumps(change_camera(id="camera1")), "expected cameras of different ids, got camera0, camera1"),
 }
 
 
@@ -201,15 +217,25 @@ BROKEN_CAMERAS = {
 def test_malformed_camera_files_are_refused(tmp_path, case):
     content, message = BROKEN_CAMERAS[case]
     (tmp_path / "cameras.json").write_text(content)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as caught:
         read_cameras(tmp_path / "cameras.json")
+    assert "cameras.json: " in str(caught.value)
 
 
 def test_missing_cameras_say_what_to_give(files):
     with pytest.raises(FileNotFoundError, match=r"give cameras\.json .* or the file common/h36m_dataset\.py"):
         load_h36m(files / "data_3d.npz", None, files / "nowhere.json")
     (files / "cameras.json").write_text(json.dumps({"S9": camera_dicts()}))
-    with pytest.raises(ValueError, match=r"expected the cameras of S11, got those of \['S9'\]"):
+    with pytest.raises(ValueError, match=r"cameras\.json: expected the cameras of S11, got those of \['S9'\]"):
+        load(files)
+
+
+def test_cameras_that_look_away_are_refused(files):
+    cameras = {subject: camera_dicts() for subject in TEST_SUBJECTS}
+    for camera in cameras["S9"]:
+        camera["translation"] = [-millimetres for millimetres in camera["translation"]]
+    (files / "cameras.json").write_text(json.dumps(cameras))
+    with pytest.raises(ValueError, match=r"cameras\.json: camera camera0 of S9: .* behind it in .*data_3d\.npz: S9/"):
         load(files)
 
 
@@ -240,12 +266,29 @@ BROKEN = {
     ),
     "NaN": (broken_3d(lambda world: world["S9"].update(Walking=np.full((6, 32, 3), np.nan))), "finite metres"),
     "millimetres": (broken_3d(lambda world: world["S9"].update(Walking=positions(6, 0) * 1000)), "divide millimetres"),
-    "action": (broken_3d(lambda world: world["S9"].update(Swimming=positions(6, 0))), "action: .*'Swimming'"),
+    "action": (broken_3d(lambda world: world["S9"].update(Swimming=positions(6, 0))), "S9: action: .*'Swimming'"),
+    "number": (broken_3d(lambda world: world["S9"].update({7: positions(6, 0)})), "S9: action: .*got 7"),
+    "empty": (broken_3d(lambda world: world["S9"].clear()), "S9: expected {action: array}, got no action"),
+    "text": (broken_3d(lambda world: world["S9"].update(Walking=np.full((6, 17, 3), "a"))), r"Walking: .*got .* <U1"),
+    "order": (
+        broken_3d(lambda world: world["S9"].update(Walking=positions(6, 0)[:, ::-1])),
+        "S9/Walking: expected a body with its joints in the order of Human3.6M's 32",
+    ),
+    "order of 17": (
+        broken_3d(lambda world: world["S9"].update(Walking=positions(6, 0)[:, KEPT_JOINTS][:, np.argsort(FROM_FILE)])),
+        "S9/Walking: expected a body with its joints in the order Hip, RHip",
+    ),
     "dict": (lambda files: np.savez(files / "data_3d.npz", positions_3d=np.zeros(3)), "positions_3d: expected"),
     "2D cameras": (broken_2d([np.zeros((6, 17, 2))] * 3), "S9/Walking: expected 2D of 4 cameras, got 3"),
     "2D short": (broken_2d([np.zeros((5, 17, 2))] * 4), "at least the 6 frames of the motion, got 5"),
     "2D joints": (broken_2d([np.zeros((6, 16, 2))] * 4), r"expected \(T, 17, 2\) pixels, got \(6, 16, 2\)"),
-    "2D NaN": (broken_2d([np.full((6, 17, 2), np.nan)] * 4), "keypoints_px: expected finite"),
+    "2D NaN": (
+        broken_2d([np.zeros((6, 17, 2)), np.full((6, 17, 2), np.nan), *[np.zeros((6, 17, 2))] * 2]),
+        "data_2d.npz: S9/Walking/camera1: expected finite pixels.* in 6 of 6 frames, first frame 0",
+    ),
+    "2D huge": (broken_2d([np.full((6, 17, 2), 1e300)] * 4), "S9/Walking/camera0: expected finite pixels"),
+    "2D text": (broken_2d([np.full((6, 17, 2), "a")] * 4), r"expected \(T, 17, 2\) pixels, got \(6, 17, 2\) <U1"),
+    "2D infinite joint": (broken_2d(symmetry=[[np.inf], [1]]), "metadata: expected keypoints_symmetry"),
     "2D COCO": (broken_2d(symmetry=[[1, 3, 5], [2, 4, 6]]), "cpn_ft_h36m_dbb"),
     "2D metadata": (broken_2d(symmetry=None), "metadata: expected keypoints_symmetry"),
 }
@@ -255,13 +298,129 @@ BROKEN = {
 def test_malformed_data_is_refused_by_name(files, case):
     change, message = BROKEN[case]
     change(files)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as caught:
         load(files, subjects=("S9",))
+    assert any(f"{files / name}: " in str(caught.value) for name in ("data_3d.npz", "data_2d.npz"))
+
+
+def test_training_refuses_unknown_actions_and_orders_too(files):
+    for case in ("action", "order"):
+        change, message = BROKEN[case]
+        change(files)
+        with pytest.raises(ValueError, match=rf"data_3d\.npz: {message}"):
+            load_h36m_motions(files / "data_3d.npz", subjects=("S9",), split="train")
+
+
+def test_a_subject_without_a_chosen_video_is_refused(files):
+    world = {"S9": {"Walking": positions(6, 0)}, "S11": {"Sitting": positions(6, 0)}}
+    np.savez(files / "data_3d.npz", positions_3d=world)
+    with pytest.raises(ValueError, match=r"data_3d\.npz: expected videos of Walking by S11, got none; .* Sitting"):
+        load(files, data_2d=None, actions=("Walking",))
+    for options in ({"subjects": ()}, {"actions": ()}, {"subjects": ("S9", "S9")}):
+        with pytest.raises(ValueError, match="expected at least one and each once"):
+            load(files, data_2d=None, **options)
+
+
+def whole_test_set(files, change=lambda world, cameras: None):
+    """Every video of the protocol, as short as can be; the notes of its benchmark after a change."""
+    takes = [action + number for action in ACTIONS_15 for number in ("", " 1")]
+    world = {subject: {take: positions(2, 0) for take in takes} for subject in TEST_SUBJECTS}
+    del world["S11"]["Directions"]
+    cameras = {subject: camera_dicts() for subject in TEST_SUBJECTS}
+    change(world, cameras)
+    np.savez(files / "data_3d.npz", positions_3d=world)
+    (files / "cameras.json").write_text(json.dumps(cameras))
+
+
+def notes(files, **options):
+    return human36m(files / "data_3d.npz", "gt", files / "cameras.json", **options).notes
+
+
+def test_the_whole_test_set_is_noted_as_the_protocol(files):
+    whole_test_set(files)
+    first, second = notes(files)
+    assert first == "Human3.6M protocol: S9 and S11, 50 Hz, every frame, 17 joints, mean of the 15 actions"
+    assert "oracle" in second
+
+
+PARTS = {
+    "camera": (lambda world, cameras: cameras.update(S9=cameras["S9"][1:2]), {}, r"S9 has 1 of 4 cameras \(camera1\)$"),
+    "subject": (lambda world, cameras: None, {"subjects": ("S9",)}, "S11 is missing$"),
+    "other subject": (
+        lambda world, cameras: [part.update(S5=part["S9"]) for part in (world, cameras)],
+        {"subjects": ("S9", "S11", "S5")},
+        "also scored: S5$",
+    ),
+    "action": (
+        lambda world, cameras: [world["S11"].pop(take) for take in ("Photo", "Photo 1")],
+        {},
+        "of S11 these actions are missing: Photo$",
+    ),
+    "take": (lambda world, cameras: world["S9"].pop("Directions"), {}, r"S9 has takes of Directions \(1 of 2\)$"),
+    "options": (
+        lambda world, cameras: None,
+        {"actions": ("Walking",)},
+        "of S11 these actions are missing: Directions,",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", PARTS)
+def test_a_part_of_the_test_set_is_noted_with_what_is_missing(files, case):
+    change, options, message = PARTS[case]
+    whole_test_set(files, change)
+    first = notes(files, **options)[0]
+    assert first.startswith("not the published Human3.6M protocol (S9 and S11")
+    assert re.search(message, first), first
 
 
 def test_unknown_actions_are_refused(files):
     with pytest.raises(ValueError, match="actions: expected some of Directions"):
         load(files, actions=("Jumping",))
+
+
+def walker(frames=60):
+    return swing(np.arange(frames) / 50)
+
+
+ORDERS = {
+    "reversed": range(16, -1, -1),
+    "MPI-INF-3DHP's": np.argsort(FROM_FILE),
+    "MPII's": (3, 2, 1, 4, 5, 6, 0, 8, 9, 10, 16, 15, 14, 11, 12, 13, 7),
+    "shifted": np.roll(np.arange(17), 1),
+    "hips last": (*range(1, 17), 0),
+}
+
+
+@pytest.mark.parametrize("name", ORDERS)
+def test_other_orders_have_no_body(name):
+    with pytest.raises(ValueError, match=r"^f\.npz: S9/x: expected a body with its joints in the order A, B; got "):
+        check_joint_order(walker()[:, list(ORDERS[name])], title="f.npz: S9/x", order="A, B")
+
+
+def test_random_orders_have_no_body():
+    generator = np.random.default_rng(0)
+    for _ in range(100):
+        with pytest.raises(ValueError, match="in the order"):
+            check_joint_order(walker()[:, generator.permutation(17)], title="", order="")
+
+
+def test_sizes_mirrors_and_some_corrupt_frames_pass():
+    """One height for all, as in univ_annot3, is a change of size; a mirrored body is one that bones cannot tell."""
+    corrupt = walker()
+    corrupt[10:30] = np.random.default_rng(0).normal(size=(20, 17, 3))
+    for joints_m in (walker(), 0.85 * walker(), 1.15 * walker(), walker()[:, list(MIRROR)], walker()[:1], corrupt):
+        check_joint_order(joints_m, title="", order="")
+
+
+@pytest.mark.skipif("DP3D_DATA" not in os.environ, reason="DP3D_DATA names no data folder")
+def test_all_motion_capture_has_bodies():
+    motions = load_motions(Path(os.environ["DP3D_DATA"]) / "motions.npz")
+    for index in range(len(motions)):
+        pose_m = motions.clip(index).pose_m
+        check_joint_order(pose_m, title=motions.names[index], order="")
+        with pytest.raises(ValueError, match="in the order"):
+            check_joint_order(pose_m[:, ::-1], title="", order="")
 
 
 def sequence_fields(frames=3):

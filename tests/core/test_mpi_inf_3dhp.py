@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+from helpers import swing
 
+from dp3d_core.benchmarks import mpi_inf_3dhp
 from dp3d_core.camera import Camera
 from dp3d_core.data.mpi_inf_3dhp import (
     FILE_JOINTS,
@@ -40,11 +42,9 @@ camera\t0\tname
 
 
 def view(seed, frames=FRAMES):
-    generator = np.random.default_rng(seed)
-    return {
-        "data_2d": generator.uniform(0, 1000, (frames, 17, 2)),
-        "data_3d": generator.uniform(-900, 900, (frames, 17, 3)) + [0, 0, 4000],
-    }
+    joints_mm = np.zeros((frames, 17, 3))
+    joints_mm[:, FROM_FILE] = 1000 * swing(np.arange(frames) / 25, yaw=0.3 * seed) + [0, 0, 4000]
+    return {"data_2d": np.random.default_rng(seed).uniform(0, 1000, (frames, 17, 2)), "data_3d": joints_mm}
 
 
 def camera_of(name):
@@ -105,9 +105,40 @@ def test_frames_that_do_not_count_may_be_empty(tmp_path, test_data):
     test_data["TS1"]["data_2d"][0] = np.nan
     sequence = load_3dhp_test(save(tmp_path / "test.npz", test_data), CAMERAS, names=("TS1",))[0]
     assert (sequence.confidence[0] == 0).all() and (sequence.confidence[1:] == 1).all()
-    test_data["TS1"]["data_3d"][1] = np.nan
-    with pytest.raises(ValueError, match="TS1: joints_cam_m: expected finite metres in valid frames"):
+
+
+@pytest.mark.parametrize("key", ["data_2d", "data_3d"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_valid_frames_may_lack_nothing(tmp_path, test_data, key, value):
+    test_data["TS1"][key][2, 5, 0] = value
+    message = rf"test\.npz: TS1: {key}: expected finite numbers in the frames that count, .* in 1 of 3, first frame 2"
+    with pytest.raises(ValueError, match=message):
         load_3dhp_test(save(tmp_path / "test.npz", test_data), CAMERAS, names=("TS1",))
+
+
+def test_joints_in_another_order_are_refused_in_both_files(tmp_path, test_data):
+    test_data["TS3"]["data_3d"] = test_data["TS3"]["data_3d"][:, ::-1]
+    message = r"\.npz: {}: data_3d: expected a body with its joints in the order Head top, Neck, RShoulder"
+    with pytest.raises(ValueError, match=message.format("TS3")):
+        load_3dhp_test(save(tmp_path / "test.npz", test_data), CAMERAS)
+    ours = {"data_2d": view(0)["data_2d"], "data_3d": view(0)["data_3d"][:, FROM_FILE]}
+    with pytest.raises(ValueError, match=message.format("S1 Seq1/0")):
+        load_3dhp_train(save(tmp_path / "train.npz", {"S1 Seq1": [{"0": ours}, 25]}), {"0": camera_of("TS1")})
+
+
+def test_notes_name_the_sequences_that_were_scored(tmp_path, test_data):
+    path = save(tmp_path / "test.npz", test_data)
+    calibrations = [tmp_path / name for name in ("ts1-4cameras.calib", "ts5-6cameras.calib")]
+    for calibration in calibrations:
+        calibration.write_text(CALIBRATION)
+    whole = mpi_inf_3dhp(path, calibrations).notes[0]
+    assert whole == "MPI-INF-3DHP protocol: valid frames of TS1 to TS6, PCK and AUC over 14 joints, MPJPE over 17"
+    part = mpi_inf_3dhp(path, calibrations, names=("TS1", "TS4")).notes[0]
+    assert part.startswith("not the published MPI-INF-3DHP protocol")
+    assert part.endswith("only TS1, TS4 were scored; TS2, TS3, TS5, TS6 are missing")
+    for names in ((), ("TS1", "TS1")):
+        with pytest.raises(ValueError, match=r"names: expected at least one of TS1.*each once"):
+            mpi_inf_3dhp(path, calibrations, names=names)
 
 
 def test_training_views_keep_their_frame_rate_and_subject(tmp_path):
@@ -124,11 +155,22 @@ def test_training_views_keep_their_frame_rate_and_subject(tmp_path):
     ]
     np.testing.assert_allclose(sequences[2].stamps_s, np.arange(4) / 50)
     assert sequences[0].valid.all()
-    with pytest.raises(ValueError, match=r"expected one for camera '4' of S1 Seq1, got \['0'\]"):
+    with pytest.raises(ValueError, match=r"expected one for camera '4' of S1 Seq1 in .*train\.npz, got \['0'\]"):
         load_3dhp_train(tmp_path / "train.npz", {"0": camera_of("TS1")})
-    for broken in ({"S1 Seq1": view(0)}, {"S1 Seq1": [{"0": view(0)}, 0]}, {"S1 Seq1": [{"0": 3}, 25]}, {}):
+    empty = {"data_2d": view(0)["data_2d"], "data_3d": np.full((FRAMES, 17, 3), np.nan)}
+    sequences = (view(0), [{"0": view(0)}, 0], [{"0": 3}, 25], [{"0": empty}, 25])
+    for broken in (*({"S1 Seq1": sequence} for sequence in sequences), {}):
         with pytest.raises(ValueError, match=r"train\.npz"):
             load_3dhp_train(save(tmp_path / "train.npz", broken), cameras)
+
+
+def test_training_frames_without_3d_do_not_count(tmp_path):
+    held = view(0)
+    held["data_3d"][3] = np.nan
+    held["data_2d"][3, 4] = np.nan
+    path = save(tmp_path / "train.npz", {"S1 Seq1": [{"0": held}, 25]})
+    (sequence,) = load_3dhp_train(path, {"0": camera_of("TS1")})
+    assert np.flatnonzero(~sequence.valid).tolist() == [3] and (sequence.confidence[3] == 0).sum() == 1
 
 
 def change(name, key, value):
@@ -146,13 +188,14 @@ BROKEN = {
     ),
     "3D": (change("TS2", "data_3d", None), r"TS2: data_3d: expected \(T, 17, 3\)"),
     "metres": (change("TS4", "data_3d", view(0)["data_3d"] / 1000), "TS4: data_3d: expected millimetres"),
-    "valid": (change("TS1", "valid", np.full(FRAMES, 2)), "TS1: valid: expected .* 0 and 1"),
+    "text": (change("TS2", "data_2d", np.full((FRAMES, 17, 2), "a")), "TS2: data_2d: expected numbers, got .* <U1"),
+    "valid": (change("TS1", "valid", np.full(FRAMES, 2)), r"TS1: valid: expected only 0 and 1, got \[2\]"),
     "valid missing": (lambda data: data["TS1"].pop("valid"), "TS1: valid: expected"),
     "frames": (
         change("TS6", "valid", np.ones(FRAMES + 1)),
         "TS6: expected as many frames of 2D, 3D and valid, got 6, 6",
     ),
-    "none valid": (change("TS6", "valid", np.zeros(FRAMES)), "TS6: expected at least one valid frame"),
+    "none valid": (change("TS6", "valid", np.zeros(FRAMES)), "TS6: expected at least one frame with valid = 1"),
 }
 
 
@@ -160,8 +203,15 @@ BROKEN = {
 def test_malformed_files_are_refused_by_name(tmp_path, test_data, case):
     apply, message = BROKEN[case]
     apply(test_data)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=rf"test\.npz: {message}"):
         load_3dhp_test(save(tmp_path / "test.npz", test_data), CAMERAS)
+
+
+def test_frame_rates_are_plausible(tmp_path, test_data):
+    path = save(tmp_path / "test.npz", test_data)
+    for fps in (0, np.nan, 1e6):
+        with pytest.raises(ValueError, match="fps: expected 1 to 240 frames per second, got"):
+            load_3dhp_test(path, CAMERAS, fps=fps)
 
 
 def test_cameras_must_be_there_and_of_the_right_size(tmp_path, test_data):
@@ -194,3 +244,10 @@ def test_damaged_calibration_names_the_entry(tmp_path, key):
             read_calibration(tmp_path / "a.calib", width_px=2000, height_px=1000)
     with pytest.raises(FileNotFoundError, match="nowhere"):
         read_calibration(tmp_path / "nowhere", width_px=1, height_px=1)
+
+
+@pytest.mark.parametrize(("key", "held"), [("focalLength", "8"), ("pixelAspect", "0.99"), ("sensorSize", "10\t5")])
+def test_lengths_on_the_sensor_are_positive(tmp_path, key, held):
+    (tmp_path / "a.calib").write_text(CALIBRATION.replace(f"{key}\t{held}", f"{key}\t-{held}"))
+    with pytest.raises(ValueError, match=rf"a\.calib: {key}: expected .*positive .*, got \[?-"):
+        read_calibration(tmp_path / "a.calib", width_px=2000, height_px=1000)
