@@ -65,6 +65,11 @@ class MotionBank:
         self.labels = torch.from_numpy(clip_labels(motions))
         self.weights = torch.from_numpy(np.asarray(clip_weights(motions), np.float64))
 
+    @property
+    def seconds(self):
+        """Length of every clip, (C,)."""
+        return self.offsets.diff() / self.fps
+
     def sample(self, clip, time_s):
         """Pose (B, T, 17, 3) and root (B, T, 3) of clips (B,) at times (B, T); time runs to and fro in short clips."""
         start, stop = self.offsets[clip, None], self.offsets[clip + 1, None]
@@ -118,6 +123,24 @@ def coco_like(keypoints_px, confidence):
     return keypoints_px, confidence
 
 
+def in_view(rays, confidence, relative_m, stamps_s, reach):
+    """`seen`, `pose_m` and `next_pose_m` of a `Batch`, from what one camera sees and the truth in its axes.
+
+    rays (B, T, 17, 2), confidence (B, T, 17) with 0 = missing, relative_m (B, T, 17, 3) from the pelvis in metres.
+    """
+    frames = rays.shape[1]
+    state = follow_all(rays, confidence, stamps_s, torch)
+    seen, rotation, _ = observe(rays, confidence, state, torch)
+    pose_m = torch.einsum("btij,btkj->btki", rotation, relative_m)
+    neighbours = []
+    for k in range(-reach, reach + 1):
+        shifted = torch.full_like(relative_m, torch.nan)
+        source = relative_m[:, max(k, 0) : frames + min(k, 0)]
+        shifted[:, max(-k, 0) : frames - max(k, 0)] = source
+        neighbours.append(torch.einsum("btij,btkj->btki", rotation, shifted))
+    return seen, pose_m, torch.stack(neighbours, 2)
+
+
 def sample_batch(bank, batch, frames, *, generator, augmentation=None, detector=None, reach=1):
     """Draw `batch` training sequences of `frames` frames from `bank`; same generator state, same batch."""
     augmentation = augmentation or Augmentation()
@@ -152,16 +175,6 @@ def sample_batch(bank, batch, frames, *, generator, augmentation=None, detector=
 
     middle = torch.tensor([cameras.WIDTH_PX / 2, cameras.HEIGHT_PX / 2])
     rays = (noisy_px - middle) / view.focal_px[:, None, None, None]
-    state = follow_all(rays, confidence, stamps_s, torch)
-    seen, rotation, _ = observe(rays, confidence, state, torch)
-    relative = view.joints_cam_m - view.joints_cam_m[:, :, :1]
-    pose_m = torch.einsum("btij,btkj->btki", rotation, relative)
-    neighbours = []
-    for k in range(-reach, reach + 1):
-        shifted = torch.full_like(relative, torch.nan)
-        source = relative[:, max(k, 0) : frames + min(k, 0)]
-        shifted[:, max(-k, 0) : frames - max(k, 0)] = source
-        neighbours.append(torch.einsum("btij,btkj->btki", rotation, shifted))
-    return Batch(
-        seen=seen, pose_m=pose_m, next_pose_m=torch.stack(neighbours, 2), stamps_s=stamps_s, label=bank.labels[clip],
-    )  # fmt: skip
+    relative_m = view.joints_cam_m - view.joints_cam_m[:, :, :1]
+    seen, pose_m, next_pose_m = in_view(rays, confidence, relative_m, stamps_s, reach)
+    return Batch(seen=seen, pose_m=pose_m, next_pose_m=next_pose_m, stamps_s=stamps_s, label=bank.labels[clip])
