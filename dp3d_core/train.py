@@ -1,6 +1,8 @@
 """Train a denoiser on mocap: `python -m dp3d_core.train --preset small --motions FILE.npz --out DIR`.
 
-Resumable (`--resume`), data-parallel under `torchrun`, scalars and pictures in TensorBoard where it is installed.
+Or on the real pairs of a benchmark: `--h36m-3d`, `--h36m-2d` and `--cameras`, or `--mpi-train` and `--cameras`, instead
+of `--motions`. Resumable (`--resume`), data-parallel under `torchrun` with one `--out` for all processes, scalars and
+pictures in TensorBoard where it is installed.
 """
 
 import argparse
@@ -18,17 +20,46 @@ from dp3d_core import checkpoint
 from dp3d_core.config import PRESETS, ModelConfig, TrainConfig, from_dict, to_dict
 from dp3d_core.data.actions import ACTIONS
 from dp3d_core.data.motions import load_motions
+from dp3d_core.data.paired import PairedBank, human36m_pairs, mpi_inf_3dhp_pairs, sample_pairs
 from dp3d_core.data.windows import MotionBank, sample_batch
 from dp3d_core.diffusion import causal_mask
 from dp3d_core.model import Denoiser
 from dp3d_core.objective import draw_layout, step_losses, weigh
 from dp3d_core.prompts import bake, load_bank
 from dp3d_core.train_report import Reporter
-from dp3d_core.train_state import Ema, read_state, restore, save_state
+from dp3d_core.train_state import Ema, agreed, read_state, refuse_another_run, restore, save_state
 
 DEV_BATCH = 32
 HALLUCINATE_FROM = 0.25
 """Share of training after which neighbours are hallucinated: n = 1 first, then the configured n (DreamPose3D)."""
+BESIDE = {"--motions": [], "--h36m-3d": ["--h36m-2d", "--cameras"], "--mpi-train": ["--cameras"]}
+"""The options that name what a run trains on, and those that each needs beside it."""
+
+
+def material(*, motions=None, h36m_3d=None, h36m_2d=None, mpi_train=None, cameras=None, annotation=None):
+    """(bank to train on, bank to watch by, what the weights will say of both), from the files of one data set.
+
+    motions: a motion file, seen by synthetic cameras. Or real pairs (`data.paired`): h36m_3d, h36m_2d ("gt": exact) and
+    cameras; or mpi_train, cameras and annotation (default "univ"). ValueError for a mixture or a missing companion.
+    """
+    named = lambda **options: ["--" + n.replace("_", "-") for n, path in options.items() if path is not None]  # noqa: E731
+    kinds = named(motions=motions, h36m_3d=h36m_3d, mpi_train=mpi_train)
+    if len(kinds) != 1:
+        raise ValueError(f"data: expected one of {', '.join(BESIDE)}, got {' and '.join(kinds) or 'none'}")
+    beside = named(h36m_2d=h36m_2d, cameras=cameras, annotation=None if mpi_train else annotation)
+    if beside != BESIDE[kinds[0]]:
+        needed = " and ".join(BESIDE[kinds[0]]) or "nothing"
+        raise ValueError(f"{kinds[0]}: expected {needed} beside it, got {' and '.join(beside) or 'nothing'}")
+    if h36m_3d is not None:
+        return human36m_pairs(h36m_3d, h36m_2d, cameras)
+    if mpi_train is not None:
+        return mpi_inf_3dhp_pairs(mpi_train, cameras, annotation=annotation or "univ")
+    clips = load_motions(motions)
+    try:
+        banks = MotionBank(clips.split("train")), MotionBank(clips.split("dev"))
+    except ValueError as error:
+        raise ValueError(f"{motions}: {error}") from None
+    return *banks, {"motions": Path(motions).name, "sources": sorted(set(clips.sources))}
 
 
 def learning_rate(train, progress, step):
@@ -59,12 +90,13 @@ def dev_error_mm(denoiser, state, batches):
 
 
 def run(
-    *, model, train, motions_path, out, minutes=None, resume=False, device="cpu", log_every=50, save_every_s=300,
-    dev_sequences=256, prompt_bank=None,
+    *, model, train, out, motions_path=None, minutes=None, resume=False, device="cpu", log_every=50, save_every_s=300,
+    dev_sequences=256, prompt_bank=None, **pairs,
 ):  # fmt: skip
     """Train until `train.steps` or `minutes` of training; returns the path of the written weights.
 
     prompt_bank: a file of `dp3d_core.prompts`, baked in before the first step; without one the prompts are learned.
+    motions_path: a motion file; or in its place `pairs`, the files of real pairs as `material` takes them.
     """
     if dev_sequences < 1:
         raise ValueError(f"--dev-sequences: expected at least 1, got {dev_sequences}")
@@ -81,7 +113,7 @@ def run(
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    motions, bank, dev_bank = _clips(motions_path)
+    bank, dev_bank, origin = material(motions=motions_path, **pairs)
     torch.manual_seed(train.seed)
     denoiser = Denoiser(model, len(ACTIONS))
     texts = None if prompt_bank is None else load_bank(prompt_bank)
@@ -96,21 +128,16 @@ def run(
         lr=train.learning_rate, betas=(0.9, 0.98),
     )  # fmt: skip
     generator = torch.Generator().manual_seed(train.seed * 1000 + rank)
-    state_path = out / f"state{rank}.safetensors"
+    state_path = out / "state0.safetensors"  # one for all processes
     head = {
-        "step": 0, "seconds": 0.0, "train": to_dict(train), "model": to_dict(model),
+        "step": 0, "seconds": 0.0, "train": to_dict(train), "model": to_dict(model), "data": origin, "processes": world,
         "prompt_bank": texts and texts.origin,
     }  # fmt: skip
     if resume:
-        head, tensors = read_state(state_path)
-        # by way of the configs: an option that is newer than the state has its default, or what was done before it
-        before = {"plain_share": 0.0} | head["train"]
-        if from_dict(ModelConfig, head["model"]) != model or from_dict(TrainConfig, before) != train:
-            raise ValueError(f"--resume: {state_path} was made with other options; use the same preset and options")
-        if head.get("prompt_bank") != (texts and texts.origin):
-            made = head.get("prompt_bank") or "none: the prompts are learned"
-            raise ValueError(f"--resume: {state_path} was made with another --prompt-bank ({made}); use the same")
-        restore(tensors, denoiser, ema, optimizer, generator)
+        made, tensors = read_state(state_path)
+        refuse_another_run(made, head, state_path)
+        head |= {"step": made["step"], "seconds": made["seconds"]}
+        restore(tensors, denoiser, ema, optimizer, generator, rank)
     network = denoiser
     if world > 1:
         network = torch.nn.parallel.DistributedDataParallel(denoiser, find_unused_parameters=True)
@@ -118,23 +145,25 @@ def run(
     reach = model.hallucinated_frames // 2
     sizes = [min(DEV_BATCH, dev_sequences - first) for first in range(0, dev_sequences, DEV_BATCH)]
     dev = [
-        _moved(sample_batch(dev_bank, size, train.sequence_frames, generator=dev_generator, reach=0), device)
+        _moved(_sampled(dev_bank, size, train.sequence_frames, generator=dev_generator, reach=0), device)
         for size in sizes
     ]
 
+    if rank == 0:
+        print(_introduced(bank, origin), flush=True)
     reporter = Reporter(out, head["step"], train.steps) if rank == 0 else None
     log = open(out / "log.jsonl", "a") if rank == 0 else None  # noqa: SIM115
     began, before, saved = time.monotonic(), head["seconds"], head["seconds"]
     sums, error = {}, None
     denoiser.train()
     for taken, step in enumerate(range(head["step"], train.steps), start=1):
-        seconds = _agreed(before + time.monotonic() - began, world, device)
+        seconds = agreed(before + time.monotonic() - began, device)
         progress = step / train.steps if minutes is None else seconds / (60 * minutes)
         if progress >= 1:
             break
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(train, progress, step)
-        batch = sample_batch(bank, train.batch, train.sequence_frames, generator=generator, reach=reach)
+        batch = _sampled(bank, train.batch, train.sequence_frames, generator=generator, reach=reach)
         batch = _moved(batch, device)
         asked = replace(train, objective="regression") if progress < train.plain_share else train
         layout = draw_layout(generator, asked.objective)
@@ -181,10 +210,9 @@ def run(
     denoiser.load_state_dict(ema.values, strict=True)
     weights = out / "weights.safetensors"
     if rank == 0:
-        provenance = {
-            "motions": Path(motions_path).name, "sources": sorted(set(motions.sources)), "steps": head["step"],
-            "minutes": round(head["seconds"] / 60, 1), "processes": world, "train": to_dict(train),
-            "prompt_bank": head.get("prompt_bank"),
+        provenance = origin | {
+            "steps": head["step"], "minutes": round(head["seconds"] / 60, 1), "processes": world,
+            "train": to_dict(train), "prompt_bank": head.get("prompt_bank"),
             "dev_mpjpe_mm": round(dev_error_mm(denoiser, ema.values, dev) if error is None else error, 2),
         }  # fmt: skip
         checkpoint.save(weights, denoiser, actions=ACTIONS, provenance=provenance)
@@ -193,26 +221,23 @@ def run(
     return weights
 
 
-def _clips(path):
-    """A motion file's clips, and those of training and development as banks; ValueError names a file without either."""
-    motions = load_motions(path)
-    try:
-        return motions, MotionBank(motions.split("train")), MotionBank(motions.split("dev"))
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+def _sampled(bank, *size, **options):
+    """A batch from a bank of either kind."""
+    return (sample_pairs if isinstance(bank, PairedBank) else sample_batch)(bank, *size, **options)
+
+
+def _introduced(bank, origin):
+    """What a run says of its data before the first step: without labels there is no action to learn."""
+    labelled = float(bank.seconds[bank.labels >= 0].sum() / bank.seconds.sum())
+    said = f"action labels: {100 * labelled:.0f} % of {float(bank.seconds.sum()) / 60:.1f} minutes"
+    if "pairs" in origin:
+        trained, held_back = (", ".join(origin["pairs"][part]) for part in ("train", "dev"))
+        said += f"; {trained} train, {held_back} is held back to watch by (published runs train on it too)"
+    return said
 
 
 def _moved(batch, device):
     return replace(batch, **{item.name: getattr(batch, item.name).to(device) for item in fields(batch)})
-
-
-def _agreed(seconds, world, device):
-    """The first process' clock: whoever went by its own would step with another rate, or stop while others wait."""
-    if world == 1:
-        return seconds
-    clock = torch.tensor([seconds], dtype=torch.float64, device=device)
-    distributed.broadcast(clock, 0)
-    return float(clock)
 
 
 def _switch(text):
@@ -227,7 +252,14 @@ def main(argv=None):
     """Command line: every field of `TrainConfig` and `ModelConfig` is an option."""
     parser = argparse.ArgumentParser(prog="python -m dp3d_core.train", description=__doc__.split("\n")[0])
     parser.add_argument("--preset", default="small", choices=sorted(PRESETS))
-    parser.add_argument("--motions", required=True, help="mocap npz")
+    files = parser.add_argument_group("data: one of --motions, --h36m-3d and --mpi-train").add_argument
+    files("--motions", metavar="FILE", help="motion capture, seen by synthetic cameras")
+    files("--h36m-3d", metavar="FILE", help="Human3.6M: VideoPose3D's data_3d_h36m.npz")
+    files("--h36m-2d", metavar="FILE|gt", help="Human3.6M: VideoPose3D's data_2d_h36m_*.npz, or gt")
+    files("--mpi-train", metavar="FILE", help="MPI-INF-3DHP: P-STMO's data_train_3dhp.npz")
+    files("--cameras", metavar="PATH", help="Human3.6M: cameras.json or VideoPose3D's h36m_dataset.py; MPI-INF-3DHP: "
+          "folder of S1/Seq1/camera.calibration and so on, or one such file")  # fmt: skip
+    files("--annotation", choices=("univ", "annot3"), help="MPI-INF-3DHP: which truth the file holds (default univ)")
     parser.add_argument("--out", required=True, help="folder for checkpoints and logs")
     parser.add_argument("--minutes", type=float, help="train for this long; the schedule follows")
     parser.add_argument("--resume", action="store_true", help="go on from the state in --out")
@@ -250,7 +282,8 @@ def main(argv=None):
         model = replace(PRESETS[arguments["preset"]], **picked[ModelConfig])
         train = from_dict(TrainConfig, picked[TrainConfig])
         weights = run(
-            model=model, train=train, motions_path=arguments["motions"], out=arguments["out"],
+            model=model, train=train, out=arguments["out"], motions_path=arguments["motions"],
+            **{name: arguments[name] for name in ("h36m_3d", "h36m_2d", "mpi_train", "cameras", "annotation")},
             minutes=arguments["minutes"], resume=arguments["resume"], device=arguments["device"],
             dev_sequences=arguments["dev_sequences"], prompt_bank=arguments["prompt_bank"],
         )  # fmt: skip

@@ -15,6 +15,7 @@ from dp3d_core import checkpoint, train
 from dp3d_core.config import PRESETS, ModelConfig, TrainConfig, from_dict, to_dict
 from dp3d_core.data.motions import save_motions
 from dp3d_core.lift import Lifter
+from dp3d_core.train_state import read_state, refuse_another_run
 
 TINY = {"window_frames": 8, "joint_width": 16, "joint_layers": 1, "frame_width": 32, "frame_layers": 1, "heads": 4,
         "joint_heads": 2, "condition_width": 16, "prompt_width": 16}  # fmt: skip
@@ -46,9 +47,9 @@ class Killed(BaseException):
     """What a test throws into a run."""
 
 
-def kill_at(monkeypatch, batches):
-    """Let a run draw this many training batches, then die, as by a signal."""
-    drawn, sample = [], train.sample_batch
+def kill_at(monkeypatch, batches, source="sample_batch"):
+    """Let a run draw this many training batches from `source`, then die by the exception returned, as by a signal."""
+    drawn, sample = [], getattr(train, source)
 
     def dying(bank, batch, frames, *, reach, **options):
         if reach:  # development batches are drawn with reach 0
@@ -57,7 +58,8 @@ def kill_at(monkeypatch, batches):
                 raise Killed
         return sample(bank, batch, frames, reach=reach, **options)
 
-    monkeypatch.setattr(train, "sample_batch", dying)
+    monkeypatch.setattr(train, source, dying)
+    return Killed
 
 
 def test_a_killed_and_resumed_run_has_the_losses_and_weights_of_an_uninterrupted_one(tmp_path, motions, monkeypatch):
@@ -176,33 +178,100 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def test_two_processes_hold_one_network(tmp_path, motions):
-    """As torchrun starts them; by minutes, so that each process' own clock would tear them apart."""
-    script = "import sys; from dp3d_core import train; from torch import distributed; train.main(sys.argv[1:]); " \
-             "assert not distributed.is_initialized()"  # fmt: skip
+# As torchrun starts a process: it saves after every step, and notes what its own network is then.
+PROCESS = """
+import os, sys
+from functools import partial
+from safetensors.torch import save_file
+from torch import distributed
+from dp3d_core import train, train_state
+
+rank, dies_at, save = os.environ["RANK"], int(os.environ.get("DIES_AT", 0)), train.save_state
+
+def noting(path, denoiser, ema, optimizer, generator, head):
+    own = {"generator": generator.get_state()} | {f"ema.{name}": value for name, value in ema.values.items()}
+    save_file(own | denoiser.state_dict(), path.with_name(f"own{rank}.safetensors"))
+    if rank == "0" and head["step"] == dies_at:
+        train_state.save_file = lambda *_, **__: os._exit(9)  # all have come to this save, nothing is written
+    save(path, denoiser, ema, optimizer, generator, head)
+
+train.save_state, train.run = noting, partial(train.run, save_every_s=-1, log_every=1)
+train.main(sys.argv[1:])
+assert not distributed.is_initialized()
+"""
+
+
+def two_processes(out, motions, *options, **environment):
+    """[(exit code, what it complained of)] of both processes of a run."""
     common = {**os.environ, "OMP_NUM_THREADS": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1",
-              "MASTER_PORT": str(free_port())}  # fmt: skip
-    options = ("--steps=100000", "--minutes=0.03")
+              "MASTER_PORT": str(free_port()), **environment}  # fmt: skip
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", script, *command(tmp_path / "out", motions, *options)[2:]],
-            stderr=subprocess.PIPE, text=True, env=common | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            [sys.executable, "-c", PROCESS, *command(out, motions, *options)[2:]], stderr=subprocess.PIPE, text=True,
+            env=common | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
         )
         for rank in range(2)
     ]  # fmt: skip
     try:
-        for process in processes:
-            _, complaint = process.communicate(timeout=90)
-            assert process.returncode == 0, complaint[-3000:]
+        complaints = [process.communicate(timeout=90)[1] for process in processes]
+        return [(process.returncode, complaint[-3000:]) for process, complaint in zip(processes, complaints)]
     finally:
         for process in processes:
             process.kill()
             process.wait()
-    first, second = (load_file(tmp_path / "out" / f"state{rank}.safetensors") for rank in range(2))
+
+
+def ends_well(ended):
+    assert [code for code, _ in ended] == [0, 0], ended
+
+
+def test_two_processes_hold_one_network(tmp_path, motions):
+    """By minutes, so that each process' own clock would tear them apart."""
+    ends_well(two_processes(tmp_path / "out", motions, "--steps=100000", "--minutes=0.03"))
+    first, second = (load_file(tmp_path / "out" / f"own{rank}.safetensors") for rank in range(2))
     assert first.keys() == second.keys()
     different = {name for name in first if not torch.equal(first[name], second[name])}
     assert different == {"generator"}  # each draws its own data
     assert checkpoint.load(tmp_path / "out" / "weights.safetensors").provenance["processes"] == 2
+
+
+@pytest.mark.timeout(400)
+def test_two_processes_killed_amid_a_save_go_on_together(tmp_path, motions):
+    """The second has left step 4 behind when the first dies before writing it: both go on from step 3."""
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    ends_well(two_processes(whole, motions))
+    (code, _), (other, _) = two_processes(killed, motions, DIES_AT="4")
+    assert code == 9 and other != 0 and not (killed / "weights.safetensors").exists()
+    with pytest.raises(SystemExit, match=r"--resume: .*is of 2 process\(es\), .* got 1; start 2, or"):
+        train.main(command(killed, motions, "--resume")[2:])
+    ends_well(two_processes(killed, motions, "--resume"))
+    assert rows(killed) == rows(whole)
+    for name in ("weights", "own0", "own1"):
+        left, right = (load_file(out / f"{name}.safetensors") for out in (whole, killed))
+        assert all(torch.equal(left[name], right[name]) for name in left)
+
+
+def test_a_state_of_one_process_is_not_resumed_by_two(tmp_path, motions, monkeypatch):
+    run(tmp_path / "out", motions, steps=1)
+    made, _ = read_state(tmp_path / "out" / "state0.safetensors")
+    with pytest.raises(ValueError, match=r"is of 1 process\(es\), .* got 2; start 1, or"):
+        refuse_another_run(made, made | {"processes": 2}, "state")
+    older = {key: value for key, value in made.items() if key not in ("processes", "data")}
+    refuse_another_run(older, made, "state")
+
+
+def test_resuming_from_other_motions_is_refused(tmp_path, motions):
+    run(tmp_path / "out", motions, steps=1)
+    other = motions.rename(tmp_path / "other.npz")
+    with pytest.raises(ValueError, match=r"--resume: .*made from other data \(.*motions\.npz"):
+        run(tmp_path / "out", other, resume=True, steps=1)
+
+
+def test_a_run_says_how_much_of_its_time_has_a_label(tmp_path, capsys):
+    path = tmp_path / "motions.npz"
+    save_motions(path, walking_motions(lengths=(540, 180, 40), actions=("walk", "unheard of", "wave")))
+    run(tmp_path / "out", path, steps=1)
+    assert capsys.readouterr().out == "action labels: 75 % of 0.4 minutes\n"
 
 
 @pytest.mark.parametrize(
