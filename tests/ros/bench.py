@@ -16,6 +16,7 @@ from sensor_msgs.msg import CameraInfo, PointCloud2
 from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
+import dp3d_core
 from dp3d_core import Camera
 from dp3d_ros.conversions.camera_info import info_from_camera
 from dp3d_ros.conversions.diagnostics import values_of
@@ -23,6 +24,9 @@ from dp3d_ros.conversions.keypoints import stamp_ns
 from dp3d_ros.conversions.pointcloud2 import cloud_from_people
 
 CAMERA = Camera(fx=600.0, fy=600.0, cx=320.0, cy=240.0, width=640, height=480)
+WEIGHTS = Path(dp3d_core.__file__).parent / "weights" / "small.safetensors"
+REAL = {"weights": str(WEIGHTS), "backend": "eager"}
+"""The real network, without building an engine for minutes on a slow machine."""
 LOSSLESS = {
     "qos_overrides./lifter/keypoints.subscription.reliability": "reliable",
     "qos_overrides./lifter/keypoints.subscription.depth": 1000,
@@ -102,6 +106,11 @@ class Bench:
         self.cloud_publisher(topic).publish(cloud_from_people(people(count, keypoints), header))
         return header
 
+    def clear(self):
+        """Forget the skeletons and markers that have come."""
+        for kept in (self.skeletons, self.arrivals_ns, self.markers):
+            kept.clear()
+
     # --- waiting -----------------------------------------------------------------------------------------------------
 
     def spin(self, seconds):
@@ -120,6 +129,7 @@ class Bench:
 
     def ready(self, topic="/lifter/keypoints", timeout_s=60.0):
         """The lifter is active, has heard a CameraInfo, and is heard; it may have dropped frames until then."""
+        self.clear()
         for publisher in (self.info_publisher(), self.cloud_publisher(topic)):
             self.until(publisher.get_subscription_count, "a subscription", timeout_s)
         self.until(
@@ -184,17 +194,17 @@ class Bench:
         self.until(answered, f"an answer of {name}", timeout_s)
         return next(future.result() for future in futures if future.done())
 
-    def transition(self, name):
+    def transition(self, name, timeout_s=30.0):
         """Whether the lifecycle step was taken; it is asked for once, and judged by the state if no answer comes."""
         request = ChangeState.Request()
         request.transition.id = TRANSITIONS[name]
         try:
-            return self.call(ChangeState, "/lifter/change_state", request, timeout_s=30.0, again_s=600.0).success
+            return self.call(ChangeState, "/lifter/change_state", request, timeout_s, again_s=600.0).success
         except AssertionError:
-            return self.state() == REACHES[name]
+            return self.state(timeout_s) == REACHES[name]
 
-    def state(self):
-        return self.call(GetState, "/lifter/get_state", GetState.Request()).current_state.label
+    def state(self, timeout_s=60.0):
+        return self.call(GetState, "/lifter/get_state", GetState.Request(), timeout_s).current_state.label
 
     def set_parameter(self, name, value):
         """Returns (successful, reason)."""

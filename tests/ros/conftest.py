@@ -22,6 +22,13 @@ HERE = Path(__file__).resolve().parent
 _domains = count(os.getpid() * 7)
 
 
+def pytest_collection_modifyitems(items):
+    """A test with live nodes may wait for several of them, for up to a minute each on a slow machine."""
+    for item in items:
+        if item.get_closest_marker("ros") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(300))
+
+
 def pytest_configure(config):
     # begun by a script's `&`, the tests would hand an ignored SIGINT down to every process that they end by it
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -33,14 +40,15 @@ class LiveNode:
     """One node as a process; its output is kept in a file so that it never blocks on a full pipe."""
 
     def __init__(self, command, env):
-        self.output = tempfile.TemporaryFile(mode="w+")  # noqa: SIM115 (closed when the test ends)
+        self.output = tempfile.TemporaryFile()  # noqa: SIM115 (closed when the test ends)
         self.process = subprocess.Popen(
             command, env=env, stdout=self.output, stderr=subprocess.STDOUT, start_new_session=True
         )
 
     def text(self):
-        self.output.seek(0)
-        return self.output.read()
+        """What it has said so far; read without moving the place at which the process goes on writing."""
+        size = os.fstat(self.output.fileno()).st_size
+        return os.pread(self.output.fileno(), size, 0).decode(errors="replace")
 
     def interrupt(self, timeout_s=60.0):
         """SIGINT, as Ctrl-C; returns the exit code, or fails the test where it takes longer than `timeout_s`."""
@@ -59,7 +67,7 @@ class LiveNode:
                 pytest.fail(f"the node never said {text!r}; it said:\n{self.text()}")
             time.sleep(0.02)
 
-    def end(self, patience_s=5.0):
+    def end(self, patience_s=20.0):
         """End it and whatever it has started, if it still runs.
 
         Killed at once it would leave its shared memory behind, over which later nodes of the same domain may stumble.
