@@ -3,6 +3,7 @@
 import os
 import socket
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -18,6 +19,7 @@ from dp3d_ros import parameters
 from dp3d_ros.conversions.keypoints import BadMessage, stamp_ns
 from dp3d_ros.conversions.markers import joint_shade, label_place, person_colour
 from dp3d_ros.conversions.pointcloud2 import skeletons_from_cloud
+from dp3d_ros.quiet_rerun import QuietPage, disable_analytics
 from dp3d_ros.spin import run
 
 JOINT_RADIUS_M, BONE_RADIUS_M = 0.03, 0.015
@@ -67,6 +69,13 @@ def check_port(name, port):
             raise OSError(f"{name}: port {port} cannot be used ({error.strerror}); choose another one") from error
 
 
+def free_port():
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        return probe.getsockname()[1]
+
+
 def viewer_program():
     """Path of the viewer that rerun-sdk brings, or None: PATH lacks it where its environment is not activated."""
     from importlib.util import find_spec
@@ -101,6 +110,9 @@ class ViewerNode(Node):
             self.get_logger().warning(f"parameter {name!r} is not known and has no effect; see `ros2 param list`")
         config = parameters.read(self, ViewerConfig)
         self._rerun = import_rerun()
+        self._settings = tempfile.TemporaryDirectory(prefix="dp3d_rerun_")
+        disable_analytics(viewer_program() or "rerun", self._settings.name)
+        self._page = None
         self._recording = self._rerun.RecordingStream("dp3d")
         self._open(config)
         self._frame_id = None
@@ -124,7 +136,9 @@ class ViewerNode(Node):
         address = self._recording.serve_grpc(
             grpc_port=config.data_port, server_memory_limit=config.memory_limit, default_blueprint=layout(self._rerun)
         )
-        self._rerun.serve_web_viewer(web_port=config.web_port, open_browser=False, connect_to=address)
+        rerun_port = free_port()
+        self._rerun.serve_web_viewer(web_port=rerun_port, open_browser=False, connect_to=address)
+        self._page = QuietPage(config.web_port, rerun_port, config.data_port)
         self.get_logger().info(
             f"open http://localhost:{config.web_port}/?url={quote(address, safe=':/')} (from another machine, first "
             f"ssh -L {config.web_port}:localhost:{config.web_port} -L {config.data_port}:localhost:{config.data_port})"
@@ -176,6 +190,9 @@ class ViewerNode(Node):
             self._recording.flush()
         except RuntimeError as error:
             self.get_logger().warning(f"the last data are lost: {str(error).splitlines()[0]}")
+        if self._page is not None:
+            self._page.close()
+        self._settings.cleanup()
         self.destroy_node()
 
 

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from importlib.util import find_spec
 
@@ -95,7 +96,8 @@ def all_of(person):
 
 def test_a_file_has_everybody_who_was_seen(viewer, request, tmp_path):
     path = tmp_path / "new" / "people.rrd"
-    node = viewer("file", "writing", file=str(path))
+    mine = tmp_path / "settings of the user"
+    node = viewer("file", "writing", file=str(path), env={"XDG_CONFIG_HOME": str(mine)})
     publish, bench = (request.getfixturevalue(name) for name in ("publisher", "bench"))
     for ids in ([LEFT_PERSON], [LEFT_PERSON, RIGHT_PERSON]):
         bench.until(
@@ -105,6 +107,7 @@ def test_a_file_has_everybody_who_was_seen(viewer, request, tmp_path):
     cleared = {f"/people/body_{person}" for person in (LEFT_PERSON, RIGHT_PERSON)}
     bench.until(lambda: entities(path) >= cleared, "that they left", every=lambda: publish([]))
     assert node.interrupt() == 0, node.text()
+    assert not mine.exists(), "rerun's settings are the user's own affair"
     assert entities(path) == all_of(LEFT_PERSON) | all_of(RIGHT_PERSON) | cleared | {"/people"}
 
 
@@ -115,6 +118,9 @@ def test_the_page_is_served_and_its_data_reach_a_client(viewer, request, ports, 
     for page, kind in (("", "text/html"), ("re_viewer_bg.wasm", "application/wasm"), ("re_viewer.js", "javascript")):
         with urllib.request.urlopen(f"http://localhost:{web_port}/{page}", timeout=60) as answer:
             assert answer.status == 200 and kind in answer.headers["Content-Type"]
+            assert f"http://*:{data_port}" in answer.headers["Content-Security-Policy"]
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        urllib.request.urlopen(f"http://localhost:{web_port}/nothing/here", timeout=60)
     path = tmp_path / "received.rrd"
     client = rerun_program(f"rerun+http://127.0.0.1:{data_port}/proxy", "--save", str(path))
     try:
@@ -174,6 +180,7 @@ def test_a_browser_shows_two_people_side_by_side_and_who_leaves_vanishes(viewer,
         return found
 
     try:
+        page.call("Network.enable")
         page.open(address)
         found = shown([LEFT_PERSON, RIGHT_PERSON])
         for pixels in found.values():
@@ -183,6 +190,7 @@ def test_a_browser_shows_two_people_side_by_side_and_who_leaves_vanishes(viewer,
         assert left[0] < right[0], "the view is not mirrored"
         shown([RIGHT_PERSON])
         shown([])
+        assert page.reached() <= {"localhost", "127.0.0.1"}, "the page talks to nobody else"
     finally:
         page.close()
     assert node.interrupt() == 0, node.text()
@@ -197,7 +205,9 @@ def test_a_window_opens_and_the_node_outlives_it(viewer, request, ports, tmp_pat
         display = f":{told.readline().strip()}"
     try:
         # No window manager is at hand that could close the window: its process is ended instead
-        node = viewer("native", "in a window", env={"DISPLAY": display}, data_port=ports[1])
+        env = {"DISPLAY": display, "RUST_LOG": "warn,re_analytics=debug", "FORCE_RERUN_ANALYTICS": "1"}
+        node = viewer("native", "in a window", env=env, data_port=ports[1])
+        node.wait_for("Analytics disabled by configuration")
         publish, bench = (request.getfixturevalue(name) for name in ("publisher", "bench"))
         (window,) = processes_with(f"--port={ports[1]}", "rerun")
         publish([LEFT_PERSON])
