@@ -30,6 +30,9 @@ TOPICS = {
         ("in", "/humans/bodies/<id>/skeleton2d", "hri_msgs/Skeleton2D", "best effort, 1", "`input: hri`. Of each id"),
         ("in", "camera_info", "sensor_msgs/CameraInfo", "best effort, 1",
          "of the raw image; may come late and change; binning and region of interest count"),
+        ("in", "/tf", "tf2_msgs/TFMessage", "of tf2_ros", "`target_frame`"),
+        ("in", "/tf_static", "tf2_msgs/TFMessage", "of tf2_ros", "`target_frame`"),
+        ("in", "/clock", "rosgraph_msgs/Clock", "best effort, 1", "`use_sim_time`"),
         ("out", "~/skeletons", "sensor_msgs/PointCloud2", "reliable, 5",
          "17 points a person: `x`, `y`, `z` [m]; `sigma` [m] per axis about the root; `root_sigma` [m] of the root "
          "along its ray; `person` int32; `joint` uint8 (Human3.6M-17); `predicted` uint8: not seen in this frame. "
