@@ -27,6 +27,8 @@ UNSEEN_SPEED_M_S = 0.25
 """How fast the standard deviation of a joint grows while its person is not seen."""
 FIRST_INTERVAL_S = 1 / 30
 """A person's first frame has no interval: count it as one of 30 a second."""
+LARGEST_ANSWER = 1e6
+"""Network units: whatever is not below, as NaN is not, comes of a broken engine or of broken weights."""
 _POOL_RATES = (-1 / np.array(POOL_TIMES_S)).astype(np.float32)
 
 
@@ -147,9 +149,15 @@ class Streams(Mapping):
             padding = [stamps_s[0]] * (tracks.window - len(stamps_s))
             phase[part] = [stamp_s % ROTARY_PERIOD_S for stamp_s in padding + stamps_s]
         keys, values, filled, pooled = tracks.memory(rows)
-        clean, log_variance, logits, new_keys, new_values, new_pooled = self.backend.step(
+        answer = self.backend.step(
             noisy, tracks.seen[rows], self._levels[:count], phase, keys, values, filled, pooled, decay
         )
+        broken = _broken(answer)
+        if broken:
+            answer = [array.copy() for array in answer]
+            for array in answer:
+                array[broken] = 0
+        clean, log_variance, logits, new_keys, new_values, new_pooled = answer
         tracks.clean[rows], tracks.pooled[rows] = clean, new_pooled
         tracks.first[rows, -1] = clean[:, -1]
         for stream, part, _ in parts:
@@ -157,8 +165,11 @@ class Streams(Mapping):
             own = slice(first, first + part.stop - part.start)
             tracks.remember(own, stream.frames % tracks.cached, new_keys[part], new_values[part])
             stream.frames += 1
+            stream.count("not_finite_answer", sum(part.start <= index < part.stop for index in broken))
         for person in people:
             person.frames += 1
+        for index in broken:
+            tracks.restart(people[index])  # a frame's answer goes into all later ones of its person
         return log_variance, logits
 
     def _place(self, people, rows, parts, log_variance, actions):
@@ -258,3 +269,12 @@ class Streams(Mapping):
             sigma_m=sigma_m, root_sigma_m=root_sigma_m, predicted=np.array(unseen_s) > 0, actions=tuple(actions),
             metric=stream.metric,
         )  # fmt: skip
+
+
+def _broken(answer):
+    """Whose share of the network's answer (arrays (P, ...)) is not finite: their indices, most often none."""
+    # one product of each array is cheaper than looking at every number
+    if sum([float(np.vdot(array, array)) for array in answer]) < LARGEST_ANSWER**2:
+        return ()
+    whole = [(np.abs(array) < LARGEST_ANSWER).reshape(len(array), -1).all(1) for array in answer]
+    return np.flatnonzero(~np.all(whole, 0)).tolist()

@@ -26,6 +26,11 @@ def forgotten(people):
     return memory
 
 
+def last_rays(memory):
+    """The ray (P, 17, 2) along which each joint was last seen, and whether it ever was (P, 17)."""
+    return memory[..., _RAY], np.isfinite(memory[..., _AGE])
+
+
 def bridge(memory, rays, confidence, dt_s):
     """Fill what was seen a moment ago; memory (P, 17, WIDTH) is changed in place.
 

@@ -1,10 +1,15 @@
 """What a source hands to a stream, checked and stacked: nothing behind this line sees a NaN or a wild number."""
 # P people, K keypoints of the source
 
+import reprlib
+from math import isfinite
+
 import numpy as np
 
 LIMIT_PX = 1e6
 """The rays of anything beyond would overflow single-precision squares."""
+CROWD = 4
+"""Nameless people beyond so many times `max_people` are not even given ids: the assignment would stall the stream."""
 
 
 class Intake:
@@ -20,11 +25,34 @@ class Intake:
         self._tracker = None
 
     def check(self, people):
-        """Stack everybody's keypoints: ids, (P, K, 2) float32 and (P, K) float32 in [0, 1], missing ones at 0."""
+        """Stack everybody's keypoints: ids, (P, K, 2) float32 and (P, K) float32 in [0, 1], missing ones at 0.
+
+        people {id: (keypoints_px, confidence)}, or any sequence of such pairs, whose places then stand for ids.
+        """
         size = len(self.source.keypoints)
+        if not isinstance(people, dict):
+            try:
+                people = dict(enumerate(people))
+            except TypeError:
+                raise ValueError(
+                    "people: expected {id: (keypoints_px, confidence)} or a list of such pairs, got "
+                    f"{type(people).__name__}"
+                ) from None
         ids, points, trust = list(people), [], []
-        for person, (keypoints_px, confidence) in people.items():
-            keypoints_px, confidence = np.asarray(keypoints_px), np.asarray(confidence)
+        for person, pair in people.items():
+            try:
+                keypoints_px, confidence = pair
+                keypoints_px, confidence = np.asarray(keypoints_px), np.asarray(confidence)
+            except (TypeError, ValueError):
+                raise ValueError(
+                    f"person {person}: expected a pair of keypoints ({size}, 2) pixels and confidence ({size},), got "
+                    f"{reprlib.repr(pair)}"
+                ) from None
+            if keypoints_px.dtype.kind not in "fiub" or confidence.dtype.kind not in "fiub":
+                raise ValueError(
+                    f"person {person}: expected keypoints and confidence as numbers, got {keypoints_px.dtype} and "
+                    f"{confidence.dtype}"
+                )
             if keypoints_px.shape != (size, 2) or confidence.shape != (size,):
                 raise ValueError(
                     f"person {person}: expected keypoints ({size}, 2) pixels and confidence ({size},) for joint set "
@@ -47,16 +75,38 @@ class Intake:
         trust = np.clip(trust, 0, 1)
         return ids, np.where((trust > 0)[..., None], points, 0), trust
 
-    def assign(self, keypoints_px, confidence):
-        """Ids for nameless people by the overlap of their boxes; who shows no keypoint has no box and is left out."""
+    def assign(self, keypoints_px, confidence, stamp_s, config):
+        """Ids for nameless people by the overlap of their boxes, and the keypoints and confidence of those with one.
+
+        Who shows no keypoint has no box and is left out; so is who is too many (`CROWD`). config: the `StreamConfig`.
+        """
         from dp3d_core.detect.track import TrackConfig, Tracker
 
         if self._tracker is None:
-            self._tracker = Tracker(TrackConfig())
-        seen = (confidence > 0).any(1)
-        self._count("few_joints", int((~seen).sum()))
-        keypoints_px, confidence = keypoints_px[seen], confidence[seen]
+            self._tracker = Tracker(TrackConfig(max_gap_s=config.reset_after_s))
+        elif self._tracker.config.max_gap_s != config.reset_after_s:
+            self._tracker.config = TrackConfig(max_gap_s=config.reset_after_s)
+        shown = (confidence > 0).any(1)
+        self._count("few_joints", int((~shown).sum()))
+        keypoints_px, confidence = keypoints_px[shown], confidence[shown]
         visible = (confidence > 0)[..., None]
         low = np.where(visible, keypoints_px, np.inf).min(1)
         high = np.where(visible, keypoints_px, -np.inf).max(1)
-        return self._tracker.update(np.concatenate([low, high], 1)).tolist(), keypoints_px, confidence
+        boxes = np.concatenate([low, high], 1)
+        most = CROWD * config.max_people
+        if len(boxes) > most:
+            best = np.argsort(-confidence.sum(1), kind="stable")[:most]
+            chosen = np.union1d(self._tracker.nearest(boxes, stamp_s), best)
+            self._count("too_many_people", len(boxes) - len(chosen))
+            boxes, keypoints_px, confidence = boxes[chosen], keypoints_px[chosen], confidence[chosen]
+        return self._tracker.update(boxes, stamp_s).tolist(), keypoints_px, confidence
+
+
+def seconds(stamp_s):
+    """A stamp as a float; ValueError if it is no finite number."""
+    try:
+        if isfinite(stamp_s):
+            return float(stamp_s)
+    except (TypeError, OverflowError):
+        pass
+    raise ValueError(f"stamp_s: expected finite seconds, got {reprlib.repr(stamp_s)}")

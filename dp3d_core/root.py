@@ -9,6 +9,7 @@ from math import exp, log, sqrt
 
 import numpy as np
 
+from dp3d_core.camera import RAY_FARTHEST
 from dp3d_core.skeleton import BONES
 
 DETECTOR_SIGMA_M = 0.02
@@ -23,6 +24,8 @@ ERROR_TIME_S = 0.6
 """Pose and detector errors last this long; a frame is therefore worth less than an independent measurement."""
 MIN_DEPTH_M, MAX_DEPTH_M = 0.3, 100.0
 _LOG_MIN_DEPTH, _LOG_MAX_DEPTH = log(MIN_DEPTH_M), log(MAX_DEPTH_M)
+COAST_S = 5.0
+"""Without a measurement, speed moves a person for no longer: the most that `predict_for_s` may ask for."""
 BONE_TIME_S = 10.0
 """Time constant after which running bone lengths forget."""
 ANKLE_TO_FLOOR_M = 0.08
@@ -95,13 +98,14 @@ class RootFilter:
     shallow copy may run ahead.
     """
 
-    __slots__ = ("_bearing", "_depth", "_speed", "mean", "started")
+    __slots__ = ("_bearing", "_coasted_s", "_depth", "_speed", "mean", "started")
 
     def __init__(self):
         self.started = False
         self.mean = (0.0, 0.0, 0.0)
         """Bearing x, bearing y, log depth."""
         self._speed = (0.0, 0.0, 0.0)
+        self._coasted_s = 0.0  # since the last measurement
         self._bearing = self._depth = (0.0, 0.0, 0.0)  # variance, covariance with the speed, variance of the speed
 
     @property
@@ -113,15 +117,19 @@ class RootFilter:
         """Let dt_s seconds pass."""
         x, y, log_depth = self.mean
         speed_x, speed_y, speed_depth = self._speed
-        self.mean = x + dt_s * speed_x, y + dt_s * speed_y, log_depth + dt_s * speed_depth
-        noise = (ACCELERATION_M_S2 / exp(min(max(self.mean[2], -3.0), 6.0))) ** 2
+        moving_s = min(dt_s, max(COAST_S - self._coasted_s, 0.0))
+        self._coasted_s += dt_s
+        log_depth = min(max(log_depth + moving_s * speed_depth, _LOG_MIN_DEPTH), _LOG_MAX_DEPTH)
+        self.mean = _seen_ray(x + moving_s * speed_x), _seen_ray(y + moving_s * speed_y), log_depth
+        noise = (ACCELERATION_M_S2 / exp(log_depth)) ** 2
         self._bearing, self._depth = _later(self._bearing, dt_s, noise), _later(self._depth, dt_s, noise)
 
     def correct(self, root_cam_m, depth_variance, dt_s):
         """Blend in a measured root (x, y, z) metres with its depth variance; dt_s is the time since the last frame."""
         x, y, depth = root_cam_m
         depth = max(depth, MIN_DEPTH_M)
-        measured = x / depth, y / depth, log(depth)
+        measured = _seen_ray(x / depth), _seen_ray(y / depth), log(depth)
+        self._coasted_s = 0.0
         lateral = (DETECTOR_SIGMA_M / 2 / depth) ** 2
         # correlated errors: inflate so that one ERROR_TIME_S of frames counts as one measurement
         along = depth_variance / depth**2 * (1 + ERROR_TIME_S / max(dt_s, 1e-3))
@@ -145,6 +153,11 @@ class RootFilter:
         depth = exp(min(max(log_depth, _LOG_MIN_DEPTH), _LOG_MAX_DEPTH))
         distance = depth * sqrt(x * x + y * y + 1)
         return x * depth, y * depth, depth, distance * sqrt(max(self._depth[0], 0.0) + height_sigma**2)
+
+
+def _seen_ray(ray):
+    """A bearing within what any camera sees."""
+    return min(max(ray, -RAY_FARTHEST), RAY_FARTHEST)
 
 
 def _later(covariance, dt_s, noise):

@@ -6,15 +6,19 @@ all people, is in `batch.py`. Time is the stamps': the wall clock is never read.
 # P people in this frame, K keypoints of the source, J = 17 joints
 
 from collections import Counter, deque
-from math import isfinite
 from typing import NamedTuple
 
 import numpy as np
 
 from dp3d_core.camera import Camera
-from dp3d_core.intake import Intake
+from dp3d_core.gaps import last_rays
+from dp3d_core.intake import Intake, seconds
 from dp3d_core.skeleton import adapt
 from dp3d_core.types import Skeletons
+from dp3d_core.viewpoint import rays_moved
+
+LATE_S = 0.5
+"""A frame that lies back less is late, as detectors on several threads are; more, and time itself has jumped."""
 
 
 class Arrival(NamedTuple):
@@ -46,17 +50,19 @@ class Stream:
     """See the module's head; made by `Lifter.stream`, or several that share their passes by `Lifter.streams`.
 
     `counters` counts by cause what was dropped or mended: not_finite, confidence_out_of_range, few_joints,
-    too_many_people, unseen_displaced, duplicate_stamp, late_stamp, stream_reset, camera_changed, unsolved_root.
+    too_many_people, unseen_displaced, duplicate_stamp, late_stamp, stream_reset, camera_changed, unsolved_root,
+    not_finite_answer.
     """
 
     def __init__(self, *, batch, number, name, camera, joint_set):
         self.name, self.number = name, number
         self.camera = checked_camera(camera)
+        self._last_camera = camera  # that of the last frame
         self.counters = Counter()
         self.newest = None
         """What `latest` is made of; the batch puts it here."""
         self.frames = 0
-        """Frames passed through the network since the last reset: the newest one's place in everybody's ring."""
+        """Frames passed through the network, resets or not: it says the newest one's place in everybody's ring."""
         self.window_stamps_s = deque(maxlen=batch.config.lookahead + 1)
         self._batch = batch
         self._intake = Intake(joint_set, self.count)
@@ -71,8 +77,8 @@ class Stream:
         for a missing keypoint; leave out who was not detected. Where the source has no ids, people is a list of such
         pairs, and ids are assigned by overlap from frame to frame, counting up from 0. Returns `Skeletons`; with a
         lookahead they are empty until a person has been here for lookahead + 1 frames. `latest` is the zero-lag
-        estimate. Misshapen arrays and a stamp that is not finite raise ValueError; everything else is mended and
-        counted. For several cameras at once, see `Streams.push`.
+        estimate. Arrays of another shape or not of numbers, and a stamp that is no finite number, raise ValueError;
+        everything else is mended and counted. For several cameras at once, see `Streams.push`.
         """
         return self._batch.push({self.name: (stamp_s, people)})[self.name]
 
@@ -97,7 +103,11 @@ class Stream:
         return self._batch.ahead(self)
 
     def set_camera(self, camera):
-        """Use another camera from now on; people are kept: their poses do not depend on the camera."""
+        """Use another camera from now on.
+
+        People who are then seen along the same rays (a zoom, an image of another size) go on; where their rays moved (a
+        calibration that was mended) all start afresh and keep their ids: what was filtered stood elsewhere.
+        """
         if checked_camera(camera) != self.camera:
             self.count("camera_changed", 1)
             self.camera = camera
@@ -127,16 +137,13 @@ class Stream:
 
     def check(self, stamp_s, people):
         """An `Arrival`; ValueError as in `push`. Nothing changes but the counters."""
-        if not isfinite(stamp_s):
-            raise ValueError(f"stamp_s: expected finite seconds, got {stamp_s!r}")
-        nameless = not isinstance(people, dict)
-        return Arrival(stamp_s, nameless, *self._intake.check(dict(enumerate(people)) if nameless else people))
+        return Arrival(seconds(stamp_s), not isinstance(people, dict), *self._intake.check(people))
 
     def take(self, arrival):
         """Take a frame in. Returns its `Sight`, or the `Skeletons` of nobody where there is nothing to pass on."""
         stamp_s = arrival.stamp_s
         if not self._clock(stamp_s):
-            return Skeletons.empty(stamp_s, self.metric)
+            return Skeletons.empty(self.window_stamps_s[0], self.metric)  # what comes out never goes back in time
         oldest_s = self.window_stamps_s[0] if self.window_stamps_s else stamp_s
         self.window_stamps_s.append(stamp_s)
         ids, rays, confidence, enough = self._look(arrival)
@@ -145,23 +152,26 @@ class Stream:
         seen = self._meet(ids, enough, stamp_s)
         past_s = 0.0 if self._stamp_s is None else stamp_s - self._stamp_s
         self._stamp_s = stamp_s
+        last_camera, self._last_camera = self._last_camera, self.camera
         if not self._people:
             self.newest = None
             return Skeletons.empty(self.window_stamps_s[0], self.metric)
         for person in self._people:
             person.unseen_s.append(stamp_s - person.last_seen_s)
-        dt_s = [past_s if person.frames else 0.0 for person in self._people]
         if seen != self._people:
             rays, confidence = self._in_rows(seen, rays, confidence)
+        if last_camera is not self.camera:
+            self._settle(rays, confidence, last_camera)
+        dt_s = [past_s if person.frames else 0.0 for person in self._people]
         return Sight(rays, confidence, dt_s, self.window_stamps_s[0] - oldest_s)
 
     def _look(self, arrival):
         """Ids, rays (P, 17, 2) with confidence (P, 17), and for each person whether enough joints are seen."""
         config, ids, keypoints_px, confidence = self.config, *arrival[2:]
+        confidence = confidence * (confidence >= config.min_confidence)
         if arrival.nameless:
-            ids, keypoints_px, confidence = self._intake.assign(keypoints_px, confidence)
+            ids, keypoints_px, confidence = self._intake.assign(keypoints_px, confidence, arrival.stamp_s, config)
         joints_px, confidence = adapt(keypoints_px, confidence, self._intake.source)
-        confidence *= confidence >= config.min_confidence
         rays, confidence = self.camera.see(joints_px, confidence)
         enough = [number >= config.min_joints for number in (confidence > 0).sum(1).tolist()]
         self.count("few_joints", enough.count(False))
@@ -183,12 +193,20 @@ class Stream:
         if stamp_s == self._stamp_s:
             self.count("duplicate_stamp", 1)
             return False
-        if self._stamp_s - stamp_s < self.config.reset_after_s:
+        if self._stamp_s - stamp_s < LATE_S:
             self.count("late_stamp", 1)
             return False
         self.count("stream_reset", 1)
         self.reset()
         return True
+
+    def _settle(self, rays, confidence, last_camera):
+        """After a change of camera: all start afresh if their rays (P, 17, 2) moved."""
+        tracks, first = self._batch.tracks, self._people[0].row
+        before, ever = last_rays(tracks.gaps[first : first + len(self._people)])
+        if rays_moved(before[ever], rays[ever], confidence[ever] > 0, last_camera, self.camera):
+            for person in self._people:
+                tracks.restart(person)
 
     def _forget(self, stamp_s):
         """Drop people who have not been seen for longer than reset_after_s."""

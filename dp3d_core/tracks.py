@@ -22,11 +22,15 @@ class Person:
 
     def __init__(self, name, row, stamp_s, window):
         self.name, self.row = name, row
-        self.frames = 0
-        """Frames that the network has had of this person."""
         self.last_seen_s = stamp_s
         self.unseen_s = deque(maxlen=window)
         """For how long the person had not been seen, at each frame of the working window, oldest first."""
+        self.restart()
+
+    def restart(self):
+        """Forget all but who this is and when they were seen."""
+        self.frames = 0
+        """Frames that the network has had of this person."""
         self.viewpoint, self.root = Viewpoint(), RootFilter()
 
 
@@ -73,13 +77,22 @@ class Tracks:
                 first = people.pop(0)
                 people.append(first)
                 row = self._move(first, row)
-        for array in (self.filled, self.pooled, self.first, self.seen):
+        person = Person(name, row, stamp_s, self.window)
+        self.people[camera].append(person)
+        self._clear(row)
+        return person
+
+    def restart(self, person):
+        """Let a person go on as somebody new, of the same name and in the same row."""
+        person.restart()
+        self._clear(person.row)
+
+    def _clear(self, row):
+        # also what is not read before it is filled: nought times a NaN, even one that is masked, is a NaN
+        for array in self._arrays:
             array[row] = 0
         self.gaps[row] = forgotten(1)
         self.bones.clear(row)
-        person = Person(name, row, stamp_s, self.window)
-        self.people[camera].append(person)
-        return person
 
     def remove(self, camera, person):
         """Forget a person of camera number `camera`; others move so that no hole is left."""

@@ -12,6 +12,9 @@ import numpy as np
 from dp3d_core.camera import CENTRE_TIME_S, LEAST_DEPTH, turn_axes
 from dp3d_core.observation import LOG_SIZE_CENTRE, RAY_LIMIT
 
+RAY_CHANGE = 0.005
+"""Rays that move by less, 2 cm at 4 m, are where they were: a detector errs by as much."""
+
 
 class Viewpoint:
     """The virtual camera that follows one person: where it looks, and how large the person is in it."""
@@ -62,3 +65,23 @@ def look(viewpoints, rays, confidence, dt_s):
     seen[..., 2] = confidence
     seen[..., 3] = sizes[:, 1:]
     return seen, rotation, turned_rays
+
+
+def rays_moved(before, now, shown, old_camera, camera):
+    """Whether another camera sees the same joints elsewhere, as when a calibration is mended, and not in a zoom.
+
+    before (N, 2) rays as the old camera saw them last, now (N, 2) rays in the new one, shown (N,) bool which of these
+    are there. In a zoom, or an image of another size, pixels change and rays stay; with a mended calibration it is the
+    other way round, and what is seen says which. Where nothing is, the cameras' word is taken.
+    """
+    if not len(before):
+        return False
+    same_pixels = camera.rays(old_camera.project(np.concatenate([before, np.ones_like(before[:, :1])], 1)))
+    if _median_distance(same_pixels, before) <= RAY_CHANGE:
+        return False
+    before, now, same_pixels = before[shown], now[shown], same_pixels[shown]
+    return not shown.any() or _median_distance(now, same_pixels) < _median_distance(now, before)
+
+
+def _median_distance(rays, others):
+    return float(np.median(np.linalg.norm(rays - others, axis=1)))

@@ -37,7 +37,7 @@ def record(options: argparse.Namespace) -> recordings.Recording:
         raise ValueError(f"video {options.video}: expected a positive frame rate, got {fps}; give --fps")
     K, intrinsics = camera_matrix(options, info)
     config = DetectConfig(start=options.start, max_frames=options.max_frames, fixed_camera=options.fixed_camera)
-    rows = detect(options.video, config, progress=options.progress)
+    rows = detect(options.video, config, fps=fps, progress=options.progress)
     recording = to_recording(rows, info, fps, K, intrinsics, options)
     if not options.estimate_intrinsics:
         return recording

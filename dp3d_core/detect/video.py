@@ -98,8 +98,8 @@ def images(path: str | Path, start: int, max_frames: int | None) -> Iterator[np.
         capture.release()
 
 
-def detect(path: str | Path, config: DetectConfig, *, progress: bool = False) -> Rows:
-    """Find, read and follow everyone in a video; ValueError if the range holds no frame."""
+def detect(path: str | Path, config: DetectConfig, *, fps: float, progress: bool = False) -> Rows:
+    """Find, read and follow everyone in a video of `fps` frames a second; ValueError if the range holds no frame."""
     length = video_info(path).frame_count
     finder = PeopleFinder(config.people, background_bgr=_background(path, config, length))
     tracker = Tracker(config.track)
@@ -107,9 +107,10 @@ def detect(path: str | Path, config: DetectConfig, *, progress: bool = False) ->
     frame_count = 0
     with closing(PoseReader(config.pose)) as reader:
         for image_bgr in _with_progress(images(path, config.start, config.max_frames), config, length, progress):
-            bodies, visible = read_people(image_bgr, finder, reader, tracker.predicted(), config.pose)
+            stamp_s = frame_count / fps
+            bodies, visible = read_people(image_bgr, finder, reader, tracker.predicted(stamp_s), config.pose)
             boxes = [box_of(body, seen) for body, seen in zip(bodies, visible, strict=True)]
-            person.extend(tracker.update(np.array(boxes, np.float64)))
+            person.extend(tracker.update(np.array(boxes, np.float64), stamp_s))
             frame.extend([frame_count] * len(bodies))
             keypoints.extend(bodies)
             confidences.extend(visible)

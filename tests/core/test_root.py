@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from helpers import swing
 
+from dp3d_core.camera import RAY_FARTHEST
 from dp3d_core.root import (
+    COAST_S,
     DETECTOR_SIGMA_M,
     HEIGHT_SIGMA,
     MAX_DEPTH_M,
@@ -221,3 +223,22 @@ def test_a_frames_own_measurement_counts_once_in_smoothing():
     smoothed, _ = smooth(root, np.full(61, 0.1**2), np.ones(61, bool), stamps_s)
     spike = smoothed[30, 2] - (smoothed[29, 2] + smoothed[31, 2]) / 2
     assert abs(spike) < 0.1 * (smoothed[30, 2] - 4)
+
+
+def test_nobody_goes_on_for_long_or_out_of_sight():
+    """A speed from noise, and a clock that steps by a minute: whoever is not measured stands still after COAST_S."""
+    one = RootFilter()
+    for frame in range(10):
+        one.predict(1 / 30)
+        one.correct((0.2 * frame, 0.0, 4.0), 0.01, 1 / 30)
+    begun = np.array(one.root(0.0)[:3])
+    steps = [copy(one) for _ in range(2)]
+    steps[0].predict(59.0)
+    for _ in range(600):
+        steps[1].predict(0.1)
+    ends = np.array([step.root(0.0)[:3] for step in steps])
+    np.testing.assert_allclose(ends[0], ends[1], rtol=1e-6)
+    assert 1.1 * COAST_S < (ends[0] - begun)[0] < 8 * COAST_S
+    one.correct((90.0, -90.0, 0.3), 0.01, 1 / 30)
+    one.predict(59.0)
+    assert np.abs(one.mean[:2]).max() <= RAY_FARTHEST and one.root(0.0)[2] <= MAX_DEPTH_M

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from dp3d_core.camera import Camera
 from dp3d_core.config import StreamConfig
 from dp3d_core.skeleton import JOINT_SETS
+from dp3d_core.streaming import LATE_S
 
 LIFTER = random_lifter()
 STAMPS_S = np.arange(90) / 30
@@ -87,7 +88,29 @@ def test_misshapen_arrays_are_one_clear_error_and_the_stream_lives_on(pixels, co
     )
 
 
-@pytest.mark.parametrize("stamp_s", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize(
+    ("people", "message"),
+    [
+        (None, "people: expected {id: .* got NoneType"), (5, "people: expected {id: .* got int"),
+        ({1: None}, r"person 1: expected a pair of keypoints \(17, 2\) .* got None"),
+        ([5], "person 0: expected a pair"), ({1: 5}, "person 1: expected a pair"),
+        ({1: (PIXELS[0],)}, "person 1: expected a pair"), ({1: ([[1, 2], [3]], [1])}, "person 1: expected a pair"),
+        ({1: (np.full((17, 2), None), np.ones(17))}, "person 1: expected .* as numbers, got object and float64"),
+        ("ab", "person 0: expected a pair"),
+    ],
+)  # fmt: skip
+def test_people_that_are_none_are_one_clear_error_and_change_nothing(people, message):
+    stream, plain = started(), started()
+    with pytest.raises(ValueError, match=message):
+        stream.push(STAMPS_S[10], people)
+    np.testing.assert_array_equal(
+        stream.push(STAMPS_S[10], {1: person(10)}).joints_cam_m, plain.push(STAMPS_S[10], {1: person(10)}).joints_cam_m
+    )
+
+
+@pytest.mark.parametrize(
+    "stamp_s", [float("nan"), float("inf"), -float("inf"), "1.5", None, pytest.param(10**400, id="huge"), [1.0]]
+)
 def test_stamps_that_are_no_time_are_refused_and_change_nothing(stamp_s):
     stream, plain = started(), started()
     with pytest.raises(ValueError, match="stamp_s: expected finite seconds"):
@@ -113,6 +136,84 @@ def test_a_clock_that_jumps_back_starts_afresh():
         out, want = (s.push(STAMPS_S[frame], {1: person(frame)}) for s in (stream, fresh))
         np.testing.assert_allclose(out.joints_cam_m, want.joints_cam_m, atol=1e-6)
     assert stream.counters == {"stream_reset": 1}
+
+
+@pytest.mark.parametrize("reset_after_s", [0.05, 60.0])
+def test_a_bag_loop_shorter_than_reset_after_s_starts_afresh(reset_after_s):
+    stream, fresh = started(30, reset_after_s=reset_after_s), open_stream()
+    for frame in range(3):
+        out, want = (s.push(STAMPS_S[frame], {1: person(frame)}) for s in (stream, fresh))
+        np.testing.assert_allclose(out.joints_cam_m, want.joints_cam_m, atol=1e-6)
+    assert stream.counters == {"stream_reset": 1}
+
+
+@pytest.mark.parametrize("ahead_s", [0.3, 0.9])
+def test_one_stamp_ahead_of_its_time_silences_nobody_for_long(ahead_s):
+    stream = started(30)
+    stream.push(STAMPS_S[30] + ahead_s, {1: person(30)})
+    silent = sum(stream.push(STAMPS_S[frame], {1: person(frame)}).ids == () for frame in range(31, 60))
+    assert silent <= ahead_s * 30 and silent < LATE_S * 30
+
+
+@pytest.mark.parametrize("lookahead", [0, 2])
+def test_output_stamps_do_not_go_back_for_dropped_frames(lookahead):
+    stream, emitted = open_stream(lookahead=lookahead), []
+    for frame in range(30):
+        emitted.append(stream.push(STAMPS_S[frame], {1: person(frame)}).stamp_s)
+        if frame % 5 == 4:
+            again = (stream.push(STAMPS_S[frame] - back_s, {1: person(frame)}) for back_s in (0.0, 0.05))
+            emitted.extend(out.stamp_s for out in again)
+    assert (np.diff(emitted) >= 0).all() and emitted[-1] == STAMPS_S[29 - lookahead]
+
+
+class Broken:
+    """A backend whose answer number `at` holds `value` in array number `which`, for the person in `row`."""
+
+    def __init__(self, backend, at, which, row=0, value=np.nan):
+        self.backend, self.at, self.which, self.row, self.value, self.calls = backend, at, which, row, value, 0
+
+    def step(self, *arrays):
+        answer = [array.copy() for array in self.backend.step(*arrays)]
+        if self.calls == self.at:
+            answer[self.which][self.row].flat[-1] = self.value
+        self.calls += 1
+        return tuple(answer)
+
+
+@pytest.mark.parametrize("lookahead", [0, 2])
+@pytest.mark.parametrize("value", [np.nan, -np.inf, 1e30])
+@pytest.mark.parametrize("which", range(6))
+def test_an_answer_that_is_not_finite_costs_one_person_one_frame(which, value, lookahead):
+    """They start afresh with the next frame, whichever part of the answer it was; nobody else notices."""
+    stream, plain, fresh = (open_stream(lookahead=lookahead) for _ in range(3))
+    stream._batch.backend = Broken(stream._batch.backend, at=10, which=which, row=1, value=value)
+    for frame in range(18):
+        both = {1: person(frame), 2: person(frame)}
+        out, want = stream.push(STAMPS_S[frame], both), plain.push(STAMPS_S[frame], both)
+        assert_finite(out)
+        assert_finite(stream.latest)
+        at, there = (skeletons.ids.index(1) if 1 in skeletons.ids else None for skeletons in (out, want))
+        if at is not None:
+            np.testing.assert_allclose(out.joints_cam_m[at], want.joints_cam_m[there], atol=1e-5)
+        if frame == 10:
+            assert 2 not in out.ids and 2 not in stream.latest.ids and 1 in stream.latest.ids
+        if frame > 10:
+            anew = fresh.push(STAMPS_S[frame], {2: person(frame)})
+            assert (2 in out.ids) == (2 in anew.ids) == (frame > 10 + lookahead)
+            if 2 in out.ids:
+                np.testing.assert_allclose(out.joints_cam_m[out.ids.index(2)], anew.joints_cam_m[0], atol=1e-5)
+    assert stream.counters == {"not_finite_answer": 1} and not plain.counters
+
+
+def test_after_a_reset_no_one_inherits_a_broken_answer():
+    stream, fresh = open_stream(), open_stream()
+    stream._batch.backend = Broken(stream._batch.backend, at=10, which=5)
+    for frame in range(11):
+        stream.push(STAMPS_S[frame], {1: person(frame)})
+    stream.reset()
+    for frame in range(11, 40):
+        out, want = (each.push(STAMPS_S[frame], {3: person(frame)}) for each in (stream, fresh))
+        np.testing.assert_allclose(out.joints_cam_m, want.joints_cam_m, atol=1e-5)
 
 
 def test_negative_stamps_are_stamps():
@@ -310,6 +411,42 @@ def test_a_camera_that_changes_keeps_people_in_place(lookahead):
     assert stream.counters == {"camera_changed": 1}
 
 
+WIDER = Camera(fx=600.0, fy=600.0, cx=480.0, cy=270.0, width=960, height=540)
+"""The same pixels along other rays than those of CAMERA: what was assumed before a calibration, say."""
+
+
+@pytest.mark.parametrize("lookahead", [0, 2])
+def test_a_camera_whose_rays_change_starts_people_afresh_with_their_ids(lookahead):
+    stream, fresh = started(20, lookahead=lookahead), open_stream(lookahead=lookahead)
+    stream.set_camera(WIDER)
+    fresh.set_camera(WIDER)
+    for frame in range(20, 40):
+        both = {1: person(frame), 2: person(frame)}  # somebody new at the same time
+        out, want = (each.push(STAMPS_S[frame], both) for each in (stream, fresh))
+        assert out.ids == want.ids
+        np.testing.assert_allclose(out.joints_cam_m, want.joints_cam_m, atol=1e-4)
+        np.testing.assert_allclose(stream.latest.joints_cam_m, fresh.latest.joints_cam_m, atol=1e-4)
+
+
+def test_who_is_not_seen_while_rays_change_is_not_shown_where_they_were():
+    stream = started(20)
+    stream.set_camera(WIDER)
+    assert stream.push(STAMPS_S[20], {}).ids == ()
+    assert stream.push(STAMPS_S[21], {1: person(21)}).ids == (1,)
+
+
+def test_a_camera_that_drifts_a_little_restarts_nobody():
+    """A calibration that is refined online with every frame."""
+    stream, plain = open_stream(), open_stream()
+    for frame in range(60):
+        f_px = 900.0 + 0.1 * frame
+        stream.set_camera(Camera(fx=f_px, fy=f_px, cx=480.0, cy=270.0, width=960, height=540))
+        seen_now = {1: person(frame)} if frame % 7 else {}
+        out, want = (each.push(STAMPS_S[frame], seen_now) for each in (stream, plain))
+        np.testing.assert_allclose(out.joints_cam_m, want.joints_cam_m, atol=0.1)
+    assert stream._people[0].frames == plain._people[0].frames == 59
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -364,6 +501,66 @@ def test_nameless_people_get_ids_that_follow_them():
     stream.push(STAMPS_S[21], [(np.full((17, 2), np.nan), np.ones(17))])
     with pytest.raises(ValueError, match="person 0: expected keypoints"):
         stream.push(STAMPS_S[22], [(np.zeros((5, 2)), np.ones(5))])
+
+
+@pytest.mark.parametrize("hz", [10, 30, 60])
+@pytest.mark.parametrize("gap_s", [0.0, 0.2, 0.8])
+def test_a_nameless_person_keeps_one_id_at_any_frame_rate_and_through_gaps(hz, gap_s):
+    """What is not yet forgotten is not somebody new: no ghost of the old id beside the new one."""
+    stream, stamps_s = open_stream(), np.arange(3 * hz) / hz
+    pixels, confidence = seen(walk(stamps_s, start_m=(-1.5, 0.1, 4.5), velocity_m_s=(1.2, 0.0, 0.0), yaw=1.57))
+    for frame, stamp_s in enumerate(stamps_s):
+        there = not 1 <= stamp_s < 1 + gap_s
+        out = stream.push(stamp_s, [(pixels[frame], confidence[frame])] if there else [])
+        assert out.ids == (0,) or (not there and out.ids == ())
+
+
+@pytest.mark.parametrize(("hz", "speed_m_s"), [(10, 6.0), (15, 6.0), (30, 7.0)])
+def test_a_nameless_runner_is_one_person(hz, speed_m_s):
+    stream, stamps_s = open_stream(), np.arange(int(0.7 * hz)) / hz
+    for yaw in (0.0, 1.57):
+        stream.reset()
+        runner = seen(walk(stamps_s, start_m=(-2.0, 0.1, 4.5), velocity_m_s=(speed_m_s, 0.0, 0.0), yaw=yaw))
+        assert all(stream.push(s, [view]).ids == (0,) for s, *view in zip(stamps_s, *runner))
+
+
+def test_keypoints_below_min_confidence_do_not_shape_the_box_of_a_nameless_person():
+    """Two people who stand apart, and a detector that puts what it does not see anywhere."""
+    generator, stream = np.random.default_rng(0), open_stream(min_confidence=0.2)
+    people = [seen(walk(STAMPS_S, (x, 0.1, 6.0), (0.0, 0.0, 0.0))) for x in (-0.5, 0.5)]
+    for frame in range(60):
+        views = []
+        for pixels, confidence in people:
+            view, trust = pixels[frame].copy(), confidence[frame].copy()
+            lost = generator.choice(17, 4, replace=False)
+            view[lost], trust[lost] = generator.uniform((-900, -500), (1900, 1000), (4, 2)), 0.15
+            views.append((view, trust))
+        out = stream.push(STAMPS_S[frame], views[:: 1 if frame % 2 else -1])
+        side = dict(zip(out.ids, out.joints_cam_m[:, 0, 0] > 0))
+        assert side == {0: True, 1: False}
+
+
+def test_ten_thousand_nameless_people_do_not_stall_the_stream(monkeypatch):
+    """Who is tracked stays, the best seen fill the room, and the assignment is of a few."""
+    import scipy.optimize
+
+    asked, solve = [], scipy.optimize.linear_sum_assignment
+    monkeypatch.setattr(
+        scipy.optimize,
+        "linear_sum_assignment",
+        lambda cost, **options: asked.append(cost.shape) or solve(cost, **options),
+    )
+    stream, generator = open_stream(max_people=4), np.random.default_rng(0)
+    stream.push(0.0, [person(0)])
+    for frame in range(1, 4):
+        crowd = [(person(0)[0] + shift, np.full(17, 0.5)) for shift in generator.uniform(-400, 400, (10_000, 1, 2))]
+        crowd[5_000] = PIXELS[frame], np.full(17, 0.2)
+        out = stream.push(STAMPS_S[frame], crowd)
+        assert_finite(out)
+        assert len(out.ids) == 4 and out.ids[0] == 0 and not out.predicted[0]
+        assert frame > 1 or stream.counters == {"too_many_people": 9_996}
+    assert np.abs(out.joints_cam_m[0, 0] - started(4).latest.joints_cam_m[0, 0]).max() < 0.2
+    assert max(rows * columns for rows, columns in asked) < 2_000
 
 
 keypoint_floats = st.one_of(st.floats(width=32), st.floats(-2000, 2000, width=32))

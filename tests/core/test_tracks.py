@@ -1,6 +1,7 @@
 """Whoever comes and goes, each camera's people lie together without holes, and everybody keeps what is theirs."""
 
 import numpy as np
+import pytest
 from helpers import tiny_config
 
 from dp3d_core.tracks import Tracks
@@ -25,7 +26,8 @@ def test_rows_are_dense_and_follow_their_people():
             del values[person]
         else:
             person = tracks.add(camera, f"{camera}/{step}", 0.0)
-            assert not any(array[person.row].any() for array in (tracks.filled, tracks.pooled, tracks.first))
+            new = (array for array in tracks._arrays if array is not tracks.gaps)
+            assert not any(array[person.row].any() for array in new)
             assert not tracks.bones.weight[person.row].any()
             values[person] = step
             marked(tracks, person, step)
@@ -56,3 +58,19 @@ def test_the_same_rows_are_the_same_objects():
     tracks = Tracks(tiny_config(), 1, 2, 1)
     tracks.add(0, "somebody", 0.0)
     assert all(left is right for left, right in zip(tracks.memory(slice(0, 1)), tracks.memory(slice(0, 1))))
+
+
+@pytest.mark.parametrize("how", ["removed", "restarted"])
+def test_nobody_inherits_a_nan(how):
+    """What is masked is multiplied by nought all the same: a row is clean when somebody gets it or starts anew."""
+    tracks = Tracks(tiny_config(), 1, 2, 3)
+    person = tracks.add(0, "first", 0.0)
+    person.frames = 9
+    marked(tracks, person, np.nan)
+    if how == "removed":
+        tracks.remove(0, person)
+        person = tracks.add(0, "second", 0.0)
+    else:
+        tracks.restart(person)
+    assert person.row == 0 and person.frames == 0 and not person.root.started and not person.viewpoint.started
+    assert not any(np.isnan(array[:1]).any() for array in (*tracks._arrays, tracks.bones.length_m))
