@@ -50,7 +50,14 @@ STREAM = {
     "duplicate_stamp": ("a frame with the stamp of the last one, left out", "stamp each image once"),
     "late_stamp": ("a frame older than the last one, left out", "keep the order"),
     "stream_reset": ("the clock jumped: all people start afresh", "nothing: a bag loops"),
-    "camera_changed": ("a camera is taken over, also the first; people are kept", "nothing, if it is meant"),
+    "camera_changed": (
+        "a camera is taken over, also the first; people start afresh where their rays moved",
+        "nothing, if it is meant",
+    ),
+    "not_finite_answer": (
+        "a broken answer of the network: that person starts afresh",
+        "report it with `backend_note`",
+    ),
     "unsolved_root": ("a seen person's distance could not be solved, the filter's was used", "show more joints"),
 }
 BACKEND = {
