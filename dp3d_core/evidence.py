@@ -111,6 +111,8 @@ class Rays:
     def __init__(self, rays, sigma, weight, stamps_s):
         self._rays, self._variance, self._weight, self._stamps_s = rays, sigma**2, weight, stamps_s
         self._stray = 1 - weight.sum(-1).clip(0, 1)
+        self.shares = None
+        """(H, T, 17, G) how likely each mode was found to be the joint when last combined."""
 
     def combine(self, pose_m, sigma_m):
         """As `Points.combine`; the ray's share is one Gauss-Newton step about what the prior expects."""
@@ -119,7 +121,8 @@ class Rays:
         target, precision = self._merged(np.broadcast_to(best, (len(pose_m), *best.shape)))
         for _ in range(ROUNDS):
             root_m = self._root(pose_m, sigma_m, target, precision)
-            target, precision = self._merged(self._shares(belief_m + root_m, sigma_m))
+            self.shares = self._shares(belief_m + root_m, sigma_m)
+            target, precision = self._merged(self.shares)
             pose_m = _drawn(belief_m, root_m, sigma_m, target, precision)
         return pose_m, root_m
 

@@ -15,6 +15,7 @@ import torch
 from dp3d_core.camera import turn_rays
 from dp3d_core.diffusion import band_mask, rows_ahead
 from dp3d_core.evidence import Points, Rays
+from dp3d_core.gaps import bridge_all
 from dp3d_core.observation import follow_all, observe
 from dp3d_core.sampler import hypotheses
 
@@ -73,9 +74,9 @@ class Prior:
     def fit(self, modes, stamps_s, *, camera, samples=1, steps=None, seed=0, prior_only=False):
         """Motion that explains a detector's heatmaps: (H, T, 17, 3) in metres in the camera's optical frame.
 
-        modes: `Modes` of (T, 17) joints; with several a joint, the motion decides which of them the joint is. One is
-        the point estimate, several are samples. The root is estimated, its distance as good as the prior's body size.
-        ValueError where nothing is seen.
+        modes: `Modes` of (T, 17) joints; with several a joint, the motion of the joints without rivals decides which of
+        them the joint is, and is then estimated anew. One answer is the point estimate, several are samples. The root
+        is estimated, its distance as good as the prior's body size. ValueError where nothing is seen.
         """
         stamps_s = _checked(stamps_s)
         centre_px, sigma_px, weight = (np.asarray(part, np.float64) for part in modes)
@@ -89,12 +90,19 @@ class Prior:
         rays, weight = camera.see(centre_px, weight)
         if ((weight > 0).any(-1).sum(1) < 3).all():
             raise ValueError("modes: expected three joints seen in some frame, got fewer")
-        top = np.take_along_axis(rays, weight.argmax(-1)[..., None, None], 2)[:, :, 0]
-        # the network would believe a wrong peak: a joint with rivals is left to the evidence
+        confidence = weight.sum(-1)
+        # the network would believe a wrong peak: at first it does not see joints whose peaks have rivals
         rivals = (weight > RIVAL_SHARE * weight.max(-1, keepdims=True)).sum(-1) > 1
-        seen, rotation = _seen(top, np.where(rivals, 0, weight.max(-1)), stamps_s)
-        turned = turn_rays(rays.reshape(len(rays), -1, 2), rotation, np).reshape(rays.shape)
-        evidence = Rays(turned, sigma_px / camera.fx, weight, stamps_s)
+        picked, trust = _picked(rays, weight), np.where(rivals, 0, confidence)
+        if (trust > 0).sum(1).max() < 3:
+            trust = confidence  # nothing is free of rivals
+        seen, evidence, rotation = _looked_at(rays, sigma_px / camera.fx, weight, picked, trust, stamps_s)
+        if rivals.any() and not prior_only:
+            self._sample(stamps_s, seen, evidence, 1, 1, seed)
+            # the motion has decided: what it takes for the joint is now seen, as surely as it was decided
+            picked, sure = _picked(rays, evidence.shares[0]), (2 * evidence.shares[0].max(-1) - 1).clip(0, 1)
+            trust = np.where(rivals, sure, 1) * confidence
+            seen, evidence, rotation = _looked_at(rays, sigma_px / camera.fx, weight, picked, trust, stamps_s)
         pose_m, root_m = self._sample(stamps_s, None if prior_only else seen, evidence, samples, steps, seed)
         return np.einsum("tji,htkj->htki", rotation, pose_m + root_m).astype(np.float32)
 
@@ -138,12 +146,25 @@ def _seen(rays, confidence, stamps_s):
     """What the network sees (T, 17, 4) of rays (T, 17, 2) with confidence (T, 17), and the rotation (T, 3, 3) to the
     virtual camera that follows them."""
     confidence = np.asarray(confidence, np.float64)
-    rays = np.where((confidence > 0)[..., None], rays, 0.0)
+    rays, confidence = bridge_all(np.where((confidence > 0)[..., None], rays, 0.0), confidence, stamps_s)
     state = follow_all(rays[None], confidence[None], (stamps_s - stamps_s[0])[None], np)[0]
     first = np.argmax(state[:, 3] > 0)
     state[:first] = state[first]  # before anything is seen the camera looks where it will be
     seen, rotation, _ = observe(rays, confidence, state, np)
     return seen, rotation
+
+
+def _looked_at(rays, sigma, weight, picked, trust, stamps_s):
+    """What the network sees of the picked rays, the modes (T, 17, G) as evidence in the virtual camera, and the
+    rotation to that."""
+    seen, rotation = _seen(picked, trust, stamps_s)
+    turned = turn_rays(rays.reshape(len(rays), -1, 2), rotation, np).reshape(rays.shape)
+    return seen, Rays(turned, sigma, weight, stamps_s), rotation
+
+
+def _picked(rays, weight):
+    """The ray (T, 17, 2) of each joint's heaviest mode: rays (T, 17, G, 2), weight (T, 17, G)."""
+    return np.take_along_axis(rays, weight.argmax(-1)[..., None, None], 2)[:, :, 0]
 
 
 def _checked(stamps_s):

@@ -200,6 +200,14 @@ def test_motion_decides_between_swapped_legs(prior):
     assert error_mm(fitted[swapped], truth[swapped]) < 0.8 * error_mm(believed[swapped], truth[swapped])
 
 
+def test_rivals_everywhere_still_give_a_person(prior):
+    pixels, _ = seen(walk(STAMPS_S))
+    centre = np.stack([pixels, pixels[:, list(MIRROR)]], 2).astype(float)
+    weight = np.full((24, 17, 2), 0.45)
+    (out,) = prior.fit(Modes(centre, np.full(weight.shape, 5.0), weight), STAMPS_S, camera=CAMERA)
+    assert np.isfinite(out).all() and (out[:, 0, 2] > 2).all()
+
+
 # --- bad input --------------------------------------------------------------------------------------------------------
 
 
