@@ -52,12 +52,24 @@ def multiply_adds(model, frames=COST_FRAMES):
 
 def mixste_like(full):
     """Joint tokens throughout, spatial and temporal blocks in turn, no parts: the width nearest to `full`'s cost."""
-    target = multiply_adds(full)
     base = replace(full, temporal_token="joint", joint_layers=full.frame_layers, joint_heads=4, **PARTS_OFF)
-    best = None
-    for width in range(32, 2 * full.frame_width + 1, 4):
-        # heads of equal, even width, for rotary positions
-        model = replace(base, joint_width=width, frame_width=width, heads=4 if width % 8 == 0 else 2)
+
+    def of_width(width):  # heads of equal, even width, for rotary positions
+        return replace(base, joint_width=width, frame_width=width, heads=4 if width % 8 == 0 else 2)
+
+    return _as_dear(full, map(of_width, range(32, 2 * full.frame_width + 1, 4)))
+
+
+def wider_plain(full):
+    """`full` with all parts off and its frame tokens widened to `full`'s cost."""
+    widths = range(full.frame_width, 2 * full.frame_width + 1, 2 * full.heads)
+    return _as_dear(full, (replace(full, frame_width=width, **PARTS_OFF) for width in widths))
+
+
+def _as_dear(full, candidates):
+    """The first of ever dearer models after which they move away from `full`'s multiply-adds."""
+    target, best = multiply_adds(full), None
+    for model in candidates:
         distance = abs(log(multiply_adds(model) / target))
         if best is not None and distance > best[0]:
             break
@@ -78,6 +90,7 @@ def variants(full=REDUCED):
         "no plain start": (full, {"plain_share": 0.0}),
         "regression": (full, regression),
         "plain regressor": (replace(full, **PARTS_OFF), regression),
+        "wider plain regressor": (wider_plain(full), regression),
         "MixSTE regressor": (mixste_like(full), regression),
     }
 

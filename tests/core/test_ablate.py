@@ -93,17 +93,18 @@ def test_variants_differ_from_full_in_what_their_name_says():
     assert changed["no action prompts"] == {"action_prompts"} and changed["no affinity"] == {"affinity"}
     assert changed["no hallucination"] == {"hallucinated_frames"} and changed["no part prompts"] == {"part_prompts"}
     assert changed["no log-variance"] == {"log_variance"} and changed["plain regressor"] == set(ablate.PARTS_OFF)
+    assert changed["wider plain regressor"] == set(ablate.PARTS_OFF) | {"frame_width"}
     changes = {name: change for name, (_, change) in every.items() if change}
-    regressors = {key: {"objective": "regression"} for key in ("regression", "plain regressor", "MixSTE regressor")}
-    assert changes == regressors | {"no plain start": {"plain_share": 0.0}}
+    plain = ("regression", "plain regressor", "wider plain regressor", "MixSTE regressor")
+    assert changes == {key: {"objective": "regression"} for key in plain} | {"no plain start": {"plain_share": 0.0}}
 
 
-def test_mixste_costs_what_full_costs_and_alternates_joint_tokens():
+def test_baselines_cost_what_full_costs_and_mixste_alternates_joint_tokens():
     model = ablate.mixste_like(ablate.REDUCED)
     assert model.temporal_token == "joint" and model.joint_width == model.frame_width
     assert model.joint_layers == model.frame_layers
-    ratio = ablate.multiply_adds(model) / ablate.multiply_adds(ablate.REDUCED)
-    assert 0.85 < ratio < 1.18
+    for dear in (model, ablate.wider_plain(ablate.REDUCED)):
+        assert 0.85 < ablate.multiply_adds(dear) / ablate.multiply_adds(ablate.REDUCED) < 1.18
 
 
 def test_multiply_adds_count_a_linear_layer_as_its_weights():
@@ -117,7 +118,7 @@ def test_multiply_adds_count_a_linear_layer_as_its_weights():
 
 def test_every_variant_sees_the_same_data_in_the_same_order(motions, tmp_path, monkeypatch):
     drawn = {}
-    sample = train.sample_batch
+    sample = train.sampled
 
     def spy(bank, batch, frames, **options):
         made = sample(bank, batch, frames, **options)
@@ -125,7 +126,7 @@ def test_every_variant_sees_the_same_data_in_the_same_order(motions, tmp_path, m
             drawn.setdefault(name, []).append(made.pose_m)
         return made
 
-    monkeypatch.setattr(train, "sample_batch", spy)
+    monkeypatch.setattr(train, "sampled", spy)
     every = ablate.variants(tiny_config())
     compared = {"full", "no hallucination", "no plain start", "regression", "plain regressor"}
     for name, (model, changes) in every.items():

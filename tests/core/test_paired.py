@@ -315,7 +315,7 @@ def test_a_killed_run_on_pairs_goes_on_to_the_same_weights_and_from_no_other_fil
     paths = h36m_paths(files)
     whole = checkpoint.load(go("whole", paths)).denoiser.state_dict()
     with monkeypatch.context() as patch:
-        stop = kill_at(patch, 3, "sample_pairs")
+        stop = kill_at(patch, 3)
         with pytest.raises(stop):
             go("killed", paths, save_every_s=0)
     resumed = checkpoint.load(go("killed", paths, resume=True)).denoiser.state_dict()

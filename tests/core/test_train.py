@@ -47,9 +47,9 @@ class Killed(BaseException):
     """What a test throws into a run."""
 
 
-def kill_at(monkeypatch, batches, source="sample_batch"):
-    """Let a run draw this many training batches from `source`, then die by the exception returned, as by a signal."""
-    drawn, sample = [], getattr(train, source)
+def kill_at(monkeypatch, batches):
+    """Let a run draw this many training batches, then die by the exception returned, as by a signal."""
+    drawn, sample = [], train.sampled
 
     def dying(bank, batch, frames, *, reach, **options):
         if reach:  # development batches are drawn with reach 0
@@ -58,7 +58,7 @@ def kill_at(monkeypatch, batches, source="sample_batch"):
                 raise Killed
         return sample(bank, batch, frames, reach=reach, **options)
 
-    monkeypatch.setattr(train, source, dying)
+    monkeypatch.setattr(train, "sampled", dying)
     return Killed
 
 
