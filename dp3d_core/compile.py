@@ -1,6 +1,7 @@
 """Build the engines ahead of time, so that a robot's first start is as fast as its second.
 
 python -m dp3d_core.compile --weights small --out DIR [--backend auto] [--people 16] [--lookaheads 0 2 4]
+These are engines of the rolling step, for streams. `Lifter.lift` runs in PyTorch and needs none.
 """
 
 import argparse
@@ -11,7 +12,10 @@ import time
 
 def build(weights, out, *, backend="auto", device="cpu", people=16, lookaheads=(0, 2, 4), precision="float32",
           threads=1, window=False, bar=None):  # fmt: skip
-    """Fill the folder `out` with engines; returns the backend. RuntimeError or ValueError if they cannot be built."""
+    """Fill the folder `out` with engines; returns the backend. RuntimeError or ValueError if they cannot be built.
+
+    window: also those of whole windows, for the bench and for who calls the `window` of a backend.
+    """
     from dp3d_core import checkpoint
     from dp3d_core.backends import make_backend, place
 
@@ -27,11 +31,13 @@ def build(weights, out, *, backend="auto", device="cpu", people=16, lookaheads=(
             bar.update(bool(bar.desc))
             bar.set_description(text)
 
-    wanted = made.name
-    if wanted == "eager":
+    wanted = made.name if backend == "auto" else backend, precision
+    if made.name == "eager" or (made.name, made.precision) != wanted:
         raise RuntimeError(f"there is nothing to build: {made.note}")
     for kind, rows in jobs:
-        if not made.prepare(people, rows, kind, progress) or made.name != wanted:
+        made.prepare(people, rows, kind, progress)
+        # what steps in would serve a stream, but is not what was to be built
+        if (made.name, made.precision) != wanted:
             raise RuntimeError(made.note)
     if bar is not None:
         bar.update(1)
@@ -51,7 +57,7 @@ def main(argv=None):
     parser.add_argument("--lookaheads", type=int, nargs="+", default=[0, 2, 4], choices=(0, 2, 4))
     parser.add_argument("--precision", default="float32", choices=("float32", "float16", "bfloat16"))
     parser.add_argument("--threads", type=int, default=1, help="intra-op threads of CPU engines")
-    parser.add_argument("--window", action="store_true", help="also whole windows, for offline use")
+    parser.add_argument("--window", action="store_true", help="also whole windows: for the bench, not for Lifter.lift")
     given = parser.parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="compile: %(message)s")
     try:

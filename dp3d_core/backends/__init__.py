@@ -2,8 +2,9 @@
 
 `step(noisy, seen, noise_level, stamps_s, keys, values, filled, pooled, decay)` returns `(clean, log_variance,
 action_logits, keys, values, pooled)`, shapes as in `Denoiser.step`; `window(noisy, seen, noise_level, stamps_s)`
-returns `(clean, log_variance, action_logits)` of a whole window. A backend has these two, `name`, `note`, `counters`
-and `prepare(people, rows)`, which builds what is built ahead.
+returns `(clean, log_variance, action_logits)` of a whole window, for the bench and whoever calls it: `Lifter.lift` runs
+in PyTorch, since its sequences have any length. A backend has these two, `name`, `note`, `counters` and
+`prepare(people, rows)`, which builds what is built ahead.
 """
 
 import logging
@@ -45,9 +46,10 @@ def make_backend(name, denoiser, *, threads=1, precision="float32", cache_dir=No
     """The backend called `name`; ValueError lists the known ones, and the precisions.
 
     `auto` takes the fastest that this machine has: TensorRT, then torch.compile, where the weights are on a GPU, else
-    the CPU engine. What cannot run is served by the next, and said: `note`, `counters`, and the log. threads: intra-op
-    threads of the CPU engine; more than one gains little and stalls beside busy processes. precision: of the engines;
-    a backend that steps in for another and does not know it runs in float32.
+    the CPU engine. What cannot run is served by the next, and said: `note`, `counters`, and the log. On a CPU the last
+    before PyTorch is the CPU engine in float32, whatever was asked for. threads: intra-op threads of the CPU engine;
+    more than one gains little and stalls beside busy processes. precision: of the engines; a backend that steps in for
+    another runs in float32.
     """
     if name not in BACKENDS:
         raise ValueError(f"backend: expected one of {list(BACKENDS)}, got {name!r}")
@@ -60,6 +62,8 @@ def make_backend(name, denoiser, *, threads=1, precision="float32", cache_dir=No
     else:
         chosen, why = (() if name == "eager" else (name,)), f"{name} was asked for"
     builders = [_BUILDERS[item] for item in chosen]
+    if name != "eager" and device == "cpu" and (chosen, precision) != (("cpu",), "float32"):
+        builders.append(_BUILDERS["cpu"])
     backend = Served(denoiser, builders, threads=threads, precision=precision, cache_dir=cache_dir, why=why)
     log.info("backend: %s (%s)", backend.name, backend.note)
     return backend

@@ -1,6 +1,6 @@
 """The two graphs that every backend runs and every engine is made of, with flat tensors in and out.
 
-Rolling: one arriving frame of a stream. Window: a whole window at once, looking both ways (offline, sampling).
+Rolling: one arriving frame of a stream. Window: a whole window at once, looking both ways.
 """
 # B batch (people), N rows, C cached frames, L blocks, G groups, D width, A actions, S pooling times, H features
 
@@ -42,7 +42,10 @@ class RollingStep(nn.Module):
 
 
 class WindowPass(nn.Module):
-    """One denoising pass over a whole window of `window_frames`, each frame attending to all (`Lifter.lift`)."""
+    """One denoising pass over a whole window of `window_frames`, each frame attending to all.
+
+    What `Lifter.lift` does to longer sequences in PyTorch, in pieces of any length and with masks.
+    """
 
     inputs = ("noisy", "seen", "noise_level", "stamps_s")
 
@@ -60,7 +63,7 @@ class WindowPass(nn.Module):
 
 
 def rolling_example(denoiser, people, rows, generator=None):
-    """Plausible inputs of `RollingStep` in the middle of a stream; reproducible with a generator."""
+    """Inputs of `RollingStep` in the middle of a stream, to convert and time it; reproducible with a generator."""
     generator = generator or torch.Generator().manual_seed(0)
     normal = lambda *shape: torch.randn(shape, generator=generator)  # noqa: E731
     config = denoiser.config
@@ -77,7 +80,7 @@ def rolling_example(denoiser, people, rows, generator=None):
 
 
 def window_example(denoiser, people, generator=None):
-    """Plausible inputs of `WindowPass`."""
+    """Inputs of `WindowPass`, to convert and time it."""
     generator = generator or torch.Generator().manual_seed(0)
     normal = lambda *shape: torch.randn(shape, generator=generator)  # noqa: E731
     frames = denoiser.config.window_frames

@@ -20,7 +20,7 @@ from dp3d_core.backends.graphs import (
     rolling_example,
     window_example,
 )  # fmt: skip
-from dp3d_core.backends.parity import ParityError, check, rolling_error_mm, window_error_mm
+from dp3d_core.backends.parity import Parity, ParityError
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +38,7 @@ class Shape:
 class Served:
     """See the module's head. `builders`: classes like `cpu.CpuEngines`, best first.
 
+    precision: of the first builder's engines; who steps in for another runs in float32, and `precision` says so.
     `name` is what ran last (first: what is expected to); `note` says why it was chosen or what went wrong; `counters`
     counts by cause: backend_missing, build_failed, parity_refused, engine_failed, unprepared, and the cache's.
     Engines are built by `prepare` only: `step` never makes a live stream wait for a build. A size that was not
@@ -46,7 +47,7 @@ class Served:
 
     def __init__(self, denoiser, builders, *, threads=1, precision="float32", cache_dir=None, why=""):
         self._denoiser, self._eager = denoiser, Eager(denoiser)
-        self._threads, self._precision = threads, precision
+        self._threads, self.precision = threads, precision
         self._cache = EngineCache(cache_dir)
         self.counters = self._cache.counters = Counter()
         self._remaining = list(builders)
@@ -155,7 +156,7 @@ class Served:
         if self._weights is None:
             self._weights = weights_digest(self._denoiser)
         config = self._denoiser.config
-        return (self._weights, config, shape, self._precision, self._threads, self._builder.facts(), code_digest())
+        return (self._weights, config, shape, self.precision, self._threads, self._builder.facts(), code_digest())
 
     def _load(self, shape):
         """The engine from the disk cache, checked; None if it is not there, does not load or is not right."""
@@ -179,49 +180,40 @@ class Served:
         return engine
 
     def _check(self, engine, shape):
-        _, example = self._example(shape)
-        arrays = [tensor.cpu().numpy() for tensor in example]
-        scale = self._denoiser.config.pose_scale_m
+        if self._parity is None:
+            self._parity = Parity(self._denoiser, self._eager, self.precision)
         if shape.kind == "window":
-            error_mm = window_error_mm(engine, self._eager.window, arrays, scale)
+            found = self._parity.window(engine, shape.people)
         else:
-            error_mm = rolling_error_mm(engine, self._eager.step, arrays, scale)
-        check(error_mm, self._precision)
-        self.parity_mm[shape] = error_mm
+            found = self._parity.rolling(engine, shape.people, shape.rows)
+        self.parity_mm[shape] = found.joints_mm
 
     def _next_builder(self):
         """Take the next builder that can run here; none left means eager."""
         self._builder, self._engines, self._absent, self.parity_mm = None, {}, set(), {}
-        self._serving, self._wide = {}, {}
+        self._serving, self._wide, self._parity = {}, {}, None
         while self._remaining and self._builder is None:
             kind = self._remaining.pop(0)
             missing = kind.missing(self._denoiser)
             if missing is None:
-                self._builder = self._made(kind)
-            else:
-                self.counters["backend_missing"] += 1
-                self._say(f"{kind.name} cannot run here: {missing}", warn=True)
-
-    def _made(self, kind):
-        try:
-            return kind(self._denoiser, threads=self._threads, precision=self._precision)
-        except ValueError as error:
-            # who asked for one backend is told; one that only steps in does what it can
-            if not self.counters:
-                raise
-            self._say(f"{kind.name} steps in with float32 ({error})", warn=True)
-            self._precision = "float32"
-            return kind(self._denoiser, threads=self._threads, precision="float32")
+                self._builder = kind(self._denoiser, threads=self._threads, precision=self.precision)
+                continue
+            self.counters["backend_missing"] += 1
+            self.precision = "float32"
+            self._remaining = [other for other in self._remaining if other is not kind]
+            self._say(f"{kind.name} cannot run here: {missing}", warn=True)
+            self._say(f"going on with {self._remaining[0].name if self._remaining else 'eager'} in float32")
 
     def _refuse(self, cause, error, final=False):
         """Give up the builder; with `final`, at once to eager: a running stream cannot wait for another build."""
-        failed = self._builder.name
+        failed = f"{self._builder.name} in {self.precision}"
         self.counters[cause] += 1
+        self.precision = "float32"
         if final:
             self._remaining = []
         self._next_builder()
         text = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no message'}"
-        self._say(f"{failed} {cause.replace('_', ' ')} ({text}); going on with {self._target}", warn=True)
+        self._say(f"{failed}: {cause.replace('_', ' ')} ({text}); going on with {self._target} in float32", warn=True)
 
     def _say(self, text, warn=False):
         self.note = text if not self.note or warn else f"{self.note}; {text}"

@@ -11,7 +11,7 @@ import pytest
 import torch
 from engines import arrays, echo, network
 
-from dp3d_core import Lifter
+from dp3d_core import Lifter, backends
 from dp3d_core import compile as compile_ahead
 from dp3d_core.backends import available, cache, compiled, cpu, make_backend, tensorrt
 from dp3d_core.backends.cache import EngineCache
@@ -44,16 +44,52 @@ def test_a_missing_extra_is_said_and_the_next_serves(denoiser, tmp_path, caplog)
         ("tensorrt", lambda patch: installed_tensorrt(patch, "13.0", True), "device='cuda'"),
     ],
 )  # fmt: skip
-def test_what_is_missing_is_named_counted_and_eager_serves(
+def test_what_is_missing_is_named_counted_and_the_next_serves(
     denoiser, tmp_path, monkeypatch, caplog, name, prepare, says
 ):
     prepare(monkeypatch)
-    assert re.search(says, dict(available(denoiser)[1])[name])
+    usable, missing = available(denoiser)
+    assert re.search(says, dict(missing)[name])
     with caplog.at_level(logging.WARNING):
         backend = make_backend(name, denoiser, cache_dir=tmp_path)
-    backend.step(*arrays(denoiser))
-    assert backend.name == "eager" and backend.counters["backend_missing"] == 1
-    assert re.search(says, backend.note) and re.search(says, caplog.text)
+    # on a CPU the CPU engine is before PyTorch
+    following = "cpu" if "cpu" in usable else "eager"
+    assert backend.name == following and backend.counters["backend_missing"] == 1
+    assert re.search(says, backend.note) and re.search(says, caplog.text) and following in backend.note
+
+
+@pytest.mark.parametrize(("name", "precision"), [("tensorrt", "float16"), ("compile", "float32"), ("cpu", "bfloat16")])
+def test_on_a_cpu_the_cpu_engine_in_float32_is_before_eager(denoiser, tmp_path, monkeypatch, caplog, name, precision):
+    def build(self, *_):
+        raise TypeError("no converter for aten.sideways")
+
+    class Asked(echo(name=name, build=build)):
+        def __init__(self, denoiser, *, threads, precision):
+            self.step, made[:] = RollingStep(denoiser), [*made, precision]
+            # the CPU engine is the same class both times
+            if len(made) > 1:
+                self.build = lambda *_: (self.load(b"echo"), b"echo")
+
+    made = []
+    monkeypatch.setitem(backends._BUILDERS, "cpu", Asked)
+    monkeypatch.setitem(backends._BUILDERS, name, Asked)
+    backend = make_backend(name, denoiser, precision=precision, cache_dir=tmp_path)
+    with caplog.at_level(logging.WARNING):
+        assert backend.prepare(1)
+    assert made == [precision, "float32"] and backend.precision == "float32" and backend.counters["build_failed"] == 1
+    assert f"{name} in {precision}: build failed" in caplog.text and "in float32" in backend.note
+
+
+def test_the_cpu_engine_is_tried_once_in_one_precision(denoiser, tmp_path, monkeypatch):
+    def build(self, *_):
+        raise TypeError("no converter for aten.sideways")
+
+    monkeypatch.setitem(backends._BUILDERS, "cpu", echo(name="cpu", build=build))
+    for precision, failures in (("float32", 1), ("bfloat16", 2)):
+        backend = make_backend("cpu", denoiser, precision=precision, cache_dir=tmp_path)
+        assert not backend.prepare(1) and backend.counters["build_failed"] == failures
+    monkeypatch.setitem(backends._BUILDERS, "cpu", echo(name="cpu", reason="not here"))
+    assert make_backend("cpu", denoiser, precision="bfloat16", cache_dir=tmp_path).counters["backend_missing"] == 1
 
 
 def installed_tensorrt(patch, cuda, visible):
@@ -136,12 +172,13 @@ def test_a_graph_that_does_not_build_goes_to_the_next(denoiser, tmp_path):
 
 
 def test_an_engine_that_breaks_while_running_costs_no_frame(denoiser, tmp_path, caplog):
-    backend = Served(denoiser, [echo(fail_after=5), echo(name="never")], cache_dir=tmp_path)
+    # the check of an engine for two takes six calls, of one for one person twelve
+    backend = Served(denoiser, [echo(fail_after=12), echo(name="never")], cache_dir=tmp_path)
     backend.prepare(2)
     inputs = arrays(denoiser, 2)
     expected = make_backend("eager", denoiser).step(*inputs)[0]
     with caplog.at_level(logging.WARNING):
-        for _ in range(6):
+        for _ in range(8):
             np.testing.assert_allclose(backend.step(*inputs)[0], expected, atol=1e-6)
     assert backend.name == "eager" and backend.counters["engine_failed"] == 1
     assert "device lost" in backend.note and "device lost" in caplog.text
