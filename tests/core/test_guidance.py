@@ -1,13 +1,16 @@
 """Evidence is combined as by hand, and the shipped network generates, completes and fits people."""
 # H samples, T frames, J = 17 joints
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import CAMERA, LENS, random_lifter, seen, swing, walk
+from helpers import CAMERA, LENS, random_lifter, seen, swing, walk, walking_motions
 
 import dp3d_core
+from dp3d_core import prior_report
+from dp3d_core.data.motions import save_motions
 from dp3d_core.evidence import KNOWN_SIGMA_M, Modes, Points, Rays, modes_from_heatmaps, modes_from_keypoints
 from dp3d_core.guidance import MAX_FRAMES, Prior
 from dp3d_core.lift import Lifter
@@ -206,6 +209,20 @@ def test_rivals_everywhere_still_give_a_person(prior):
     weight = np.full((24, 17, 2), 0.45)
     (out,) = prior.fit(Modes(centre, np.full(weight.shape, 5.0), weight), STAMPS_S, camera=CAMERA)
     assert np.isfinite(out).all() and (out[:, 0, 2] > 2).all()
+
+
+def test_the_report_compares_with_baselines(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(prior_report, "GENERATED", 2)
+    motions, out = tmp_path / "motions.npz", tmp_path / "report.json"
+    save_motions(motions, walking_motions())
+    prior_report.main(["--motions", str(motions), "--split", "train", "--json", str(out)])
+    found = json.loads(out.read_text())
+    assert found["clips"] == 1 and set(found["generated"]) == {"data", "generated"}
+    assert all(0 < error < 1000 for row in found["completed_mm"].values() for error in row.values())
+    assert {"fitted", "lifted from the highest peaks"} < set(found["fitted_mpjpe_mm"])
+    assert "oracle: lifted from the true peaks" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="expected clips of 64 frames at 30 Hz, got none"):
+        prior_report.main(["--motions", str(motions), "--split", "dev"])
 
 
 # --- bad input --------------------------------------------------------------------------------------------------------

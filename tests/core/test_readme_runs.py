@@ -8,12 +8,14 @@ import numpy as np
 README = Path(__file__).resolve().parents[2] / "README.md"
 
 
-def test_the_python_snippet_runs_and_gives_finite_skeletons():
-    (snippet,) = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL)
+def test_the_python_snippets_run_and_give_finite_skeletons():
     names = {}
-    exec(compile(snippet, str(README), "exec"), names)
+    for snippet in re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL):
+        exec(compile(snippet, str(README), "exec"), names)
     assert len(names["skeletons"].ids) > 0 and np.isfinite(names["skeletons"].joints_cam_m).all()
     assert names["lifted"].joints_cam_m.shape == (len(names["first"]), 17, 3)
+    assert names["motions_m"].shape == (4, 30, 17, 3)
+    assert np.isfinite(names["completed_m"]).all() and np.isfinite(names["fitted_m"]).all()
 
 
 def test_every_command_of_the_readme_exists():
