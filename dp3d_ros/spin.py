@@ -2,7 +2,6 @@
 
 import signal
 import sys
-import time
 
 
 def run(make_node, args=None, work=None):
@@ -34,7 +33,7 @@ def run(make_node, args=None, work=None):
         if work is None:
             executor.spin()
         else:
-            code = work(node, lambda timeout_s: _spin_for(executor, timeout_s))
+            code = work(node, lambda timeout_s: spin_for(executor, timeout_s))
     except (KeyboardInterrupt, ExternalShutdownException):
         code = 0
     except (ParameterException, ValueError, ImportError, OSError) as error:
@@ -58,14 +57,13 @@ def _deaf():
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _spin_for(executor, timeout_s):
-    """Serve callbacks until `timeout_s` has passed; a callback that is ready does not shorten the wait."""
+def spin_for(executor, timeout_s):
+    """Serve callbacks, each in its turn, until `timeout_s` has passed; one that is ready does not shorten the wait."""
     from rclpy.executors import ExternalShutdownException
+    from rclpy.task import Future
 
-    end_s = time.monotonic() + timeout_s
-    while True:
-        if not executor.context.ok():
-            raise ExternalShutdownException()
-        executor.spin_once(timeout_sec=max(0.0, end_s - time.monotonic()))
-        if time.monotonic() >= end_s:
-            return
+    # spin_once with a timeout of its own each time would begin at the first subscription each time, and while that is
+    # busy never come to the others
+    executor.spin_until_future_complete(Future(), timeout_sec=max(0.0, timeout_s))
+    if not executor.context.ok():
+        raise ExternalShutdownException()

@@ -22,6 +22,7 @@ from dp3d_ros.conversions.camera_info import info_from_camera
 from dp3d_ros.conversions.diagnostics import values_of
 from dp3d_ros.conversions.keypoints import stamp_ns
 from dp3d_ros.conversions.pointcloud2 import cloud_from_people
+from dp3d_ros.spin import spin_for
 
 CAMERA = Camera(fx=600.0, fy=600.0, cx=320.0, cy=240.0, width=640, height=480)
 WEIGHTS = Path(dp3d_core.__file__).parent / "weights" / "small.safetensors"
@@ -114,9 +115,7 @@ class Bench:
     # --- waiting -----------------------------------------------------------------------------------------------------
 
     def spin(self, seconds):
-        end_s = time.monotonic() + seconds
-        while (left_s := end_s - time.monotonic()) > 0:
-            self.executor.spin_once(timeout_sec=left_s)
+        spin_for(self.executor, seconds)
 
     def until(self, condition, what, timeout_s=60.0, every=None):
         """Spin until `condition()` is true, calling `every()` about 20 times a second; fails naming `what`."""

@@ -116,6 +116,7 @@ def start(domain):
 
     yield start_and_keep
     for node in nodes:
+        print(f"{' '.join(node.process.args)}\n{node.text()}")  # pytest shows it where the test failed
         node.end()
 
 
