@@ -22,6 +22,7 @@ from dp3d_core.detect.pose import (
 )
 from dp3d_core.detect.track import MOST_TRACKS, TrackConfig, Tracker, long_enough
 from dp3d_core.detect.video import DetectConfig, Rows, images, read_people, video_info, without_short_tracks
+from dp3d_core.detect.video import detect as read_video
 
 HAS_CV2 = importlib.util.find_spec("cv2") is not None
 HAS_MEDIAPIPE = HAS_CV2 and importlib.util.find_spec("mediapipe") is not None
@@ -249,6 +250,33 @@ def test_frames_come_from_the_start_and_stop_at_the_limit(video):
     assert (info.width, info.height, info.fps) == (320, 240, 10)
     levels = [round(image.mean() / 10) for image in images(video, 1, 3)]
     assert levels == [1, 2, 3] and list(images(video, 9, None)) == []
+
+
+@pytest.mark.parametrize(("fps", "people"), [(30, [0, 0]), (10, [0, 1])])
+def test_the_gap_of_a_video_is_in_its_seconds(video, monkeypatch, fps, people):
+    """Somebody is in frames 1 and 3: 0.07 s apart they are the same, 0.2 s apart they are not."""
+
+    class Finder:
+        def __init__(self, config, background_bgr):
+            pass
+
+        def propose(self, image_bgr, predicted):
+            return box_at(100)[None] if round(image_bgr.mean() / 10) in (1, 3) else np.zeros((0, 4))
+
+    class Reader:
+        def __init__(self, config):
+            pass
+
+        def read(self, image_bgr, box):
+            return body()
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr("dp3d_core.detect.video.PeopleFinder", Finder)
+    monkeypatch.setattr("dp3d_core.detect.video.PoseReader", Reader)
+    rows = read_video(video, DetectConfig(track=TrackConfig(max_gap_s=0.1, min_rows=1)), fps=fps)
+    assert rows.frame.tolist() == [1, 3] and rows.person.tolist() == people
 
 
 @needs_cv2
