@@ -27,7 +27,7 @@ ODDITIES = {
     "duplicate_point": ("two points of one joint and person; the last counts", "send each joint once"),
     "score_out_of_range": ("score above 1, used as 1", "send scores in [0, 1]"),
     "detection_without_keypoints": ("yolo detection without keypoints", "use a pose model (yolo…-pose)"),
-    "detection_without_track_id": ("yolo detection without track id", "use `/yolo/tracking`, not detections"),
+    "detection_without_track_id": ("yolo detection without track id among others that have one", "check the tracker"),
     "duplicate_person": ("one track id twice in a message; the first counts", "check the tracker"),
     "bad_body_id": ("body id that no topic name can hold, left out", "ids: letters, digits, _, no digit first"),
     "too_many_bodies": ("more than 64 bodies in one list, the rest left out", "check the tracker"),

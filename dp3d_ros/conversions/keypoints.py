@@ -22,8 +22,9 @@ class BadMessage(ValueError):
 class People:
     """The people of one frame: pixels and confidences by person, and what was odd about the message, by cause."""
 
-    keypoints: dict = field(default_factory=dict)
-    """{person id: (keypoints_px (K, 2) float32, confidence (K,) float32)}; confidence 0 = missing."""
+    keypoints: dict | list = field(default_factory=dict)
+    """{person id: (keypoints_px (K, 2) float32, confidence (K,) float32)}; confidence 0 = missing. Or a list of such
+    pairs where the source has no ids: the stream then assigns them."""
     oddities: Counter = field(default_factory=Counter)
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from std_msgs.msg import Header
 
-from dp3d_core import Camera
+from dp3d_core import Camera, Lifter
 from dp3d_core.skeleton import joint_set
 from dp3d_ros.conversions.hri import (
     SkeletonFrames,
@@ -54,6 +54,27 @@ def test_yolo_counts_what_it_cannot_use():
         "detection_without_track_id": 1, "detection_without_keypoints": 1, "unknown_joint": 2, "unusable_point": 1,
         "duplicate_person": 1,
     }  # fmt: skip
+
+
+def test_yolo_without_a_tracker_gives_nameless_people_to_whom_the_stream_gives_ids():
+    """Two people who walk past each other, told apart by their boxes."""
+    stream = Lifter.load("small", backend="eager").stream(camera=CAMERA, joint_set="coco17")
+    seen = []
+    for frame in range(4):
+        people = people_from_detections(
+            Bag(detections=[detection("", standing(100 + 10 * frame)), detection("", standing(400 - 10 * frame)),
+                            detection("", [])]),
+            IdTable(),
+        )  # fmt: skip
+        assert isinstance(people.keypoints, list) and len(people.keypoints) == 2
+        assert people.oddities == {"detection_without_keypoints": 1}
+        seen.append(stream.push(frame / 30, people.keypoints).ids)
+    assert seen == [(0, 1)] * 4
+
+
+def standing(x):
+    """COCO keypoints of someone upright at x, numbered from one."""
+    return [(number, x + 5.0 * (number % 3), 100 + 15.0 * number, 0.9) for number in range(1, 18)]
 
 
 def skeleton(stamp_s=1, x=0.5, c=1.0, count=18):
