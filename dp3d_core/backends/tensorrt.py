@@ -79,6 +79,7 @@ class TensorRTEngines:
         if precision not in PRECISIONS:
             raise ValueError(f"precision: expected one of {list(PRECISIONS)} with TensorRT, got {precision!r}")
         self._denoiser, self._precision = denoiser, precision
+        self._device = next(denoiser.parameters()).device
 
     @staticmethod
     def missing(denoiser):
@@ -92,28 +93,32 @@ class TensorRTEngines:
         device = next(denoiser.parameters()).device.type
         return None if device == "cuda" else f"the weights are on {device}; Lifter.load(..., device='cuda')"
 
-    @staticmethod
-    def facts():
+    def facts(self):
         """What its engines depend on besides weights and shapes: they travel to no other GPU or version."""
-        properties = torch.cuda.get_device_properties(torch.cuda.current_device())
+        properties = torch.cuda.get_device_properties(self._device)
         gpu = f"{properties.name} {properties.major}.{properties.minor} {properties.total_memory}"
         found = cache.versions("torch", "torch-tensorrt", "tensorrt", "tensorrt-rtx")
         return f"{found}, CUDA {torch.version.cuda}, {gpu}"
 
     def build(self, shape, module, example):
         """An engine and its blob."""
-        device = next(self._denoiser.parameters()).device
-        graph = typed_graph(self._denoiser, shape.kind, self._precision).to(device)
-        blob = serialized_engine(graph, [tensor.to(device) for tensor in example])
-        return self.load(bytes(blob)), bytes(blob)
+        graph = typed_graph(self._denoiser, shape.kind, self._precision).to(self._device)
+        # TensorRT takes the current GPU, whichever the tensors are on
+        with torch.cuda.device(self._device):
+            blob = bytes(serialized_engine(graph, [tensor.to(self._device) for tensor in example]))
+        return self.load(blob), blob
 
     def load(self, blob):
         """An engine from its blob."""
-        return Engine(blob, next(self._denoiser.parameters()).device)
+        with torch.cuda.device(self._device):
+            return Engine(blob, self._device)
 
 
 class Engine:
-    """A deserialised engine with fixed buffers, captured once as a CUDA graph. For one thread."""
+    """A deserialised engine with fixed buffers, captured once as a CUDA graph. For one thread.
+
+    To be made while `device` is the current one; it runs on that one whichever is current then.
+    """
 
     def __init__(self, blob, device):
         import tensorrt

@@ -101,7 +101,7 @@ def run(*, backends=None, presets=("small",), people=(1, 4, 8, 16), full=False, 
         "gpu_note": "not asked for; --gpu times one" if not gpu else gpu_part.reason_not(),
     }  # fmt: skip
     if gpu and report["gpu_note"] is None:
-        bar = _bar(6 * len(people) * 2 * len(presets), progress)
+        bar = _bar(7 * len(people) * 2 * len(presets), progress)
         report["gpu"], no = gpu_part.measure(networks, presets, people, (0, 4), bar)
         report["refused"] += no
         report["gpu_note"] = torch.cuda.get_device_name()
@@ -179,7 +179,7 @@ def table(report):
     for row in report["gpu"]:
         lines.append(
             f"{row['backend']} {row['preset']} people {row['people']} lookahead {row['lookahead']}: "
-            f"{row['ms_p50']:.4f} ms p50, {row['ms_p99']:.4f} p99"
+            f"{row['ms_p50']:.4f} ms p50, {row['ms_p99']:.4f} p99, {row['times_limit']:.2f} x limit"
         )
     lines += [f"not run: {what}: {why}" for what, why in report["refused"]]
     lines += [f"GPU: {report['gpu_note']}", f"{report['minutes']:.1f} minutes"]

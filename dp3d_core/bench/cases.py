@@ -7,9 +7,16 @@ from functools import lru_cache
 import torch
 from torch import nn
 
-from dp3d_core.backends.folded import Product, serving_graph
+from dp3d_core.backends.folded import serving_graph
 from dp3d_core.backends.graphs import RollingStep, WindowPass, rolling_example, window_example
-from dp3d_core.bench.limits import bandwidth_gb_s, gemm_gflops, limit_ms, linear_shapes, multiply_accumulates
+from dp3d_core.bench.limits import (
+    bandwidth_gb_s,
+    gemm_gflops,
+    limit_ms,
+    linear_shapes,
+    multiply_accumulates,
+    weight_bytes,
+)
 from dp3d_core.config import PRESETS, ModelConfig
 from dp3d_core.data.actions import ACTIONS
 from dp3d_core.diffusion import causal_mask
@@ -148,10 +155,8 @@ class Limits:
             module, inputs = graph(case, denoiser)
             if folds:
                 module = serving_graph(denoiser, case.mode, module)
-            shapes = linear_shapes(module, inputs)
-            layers = [layer for layer in module.modules() if isinstance(layer, (nn.Linear, Product))]
-            size = 4 * sum(layer.weight.numel() for layer in layers)
-            self._passes[key] = multiply_accumulates(module, inputs), gemm_gflops(shapes), size
+            gflops = gemm_gflops(linear_shapes(module, inputs))
+            self._passes[key] = multiply_accumulates(module, inputs), gflops, weight_bytes(module)
         mac, gflops, size = self._passes[key]
         gb_s = self._bandwidth(size)
         return {

@@ -7,6 +7,9 @@ import numpy as np
 import torch
 
 from dp3d_core.backends.graphs import RollingStep, rolling_example
+from dp3d_core.backends.served import Shape
+from dp3d_core.backends.tensorrt import TensorRTEngines
+from dp3d_core.bench.limits import limit_ms, linear_shapes, multiply_accumulates, products, weight_bytes
 
 CALLS = 200
 
@@ -47,52 +50,76 @@ def replayed(module, inputs):
     return captured.replay
 
 
-def subjects(denoiser, inputs):
-    """(name, function making the timed call) of every way to run; a way that fails here is reported, not hidden."""
+def subjects(denoiser, shape, inputs):
+    """(name, type of its products, function making the timed call) of every way to run; inputs on the device."""
     step = RollingStep(denoiser).eval()
-    half = lambda m: lambda *x: torch.autocast("cuda", torch.bfloat16)(m)(*x)  # noqa: E731
 
-    def tensorrt():
-        from dp3d_core.backends.tensorrt import build
+    def half(*given):
+        with torch.autocast(given[0].device.type, torch.bfloat16):
+            return step(*given)
 
-        engine = build(step, inputs)
-        return replayed(engine, inputs)
+    def compiled(**options):
+        function = torch.compile(step, fullgraph=True, **options)
+        return lambda: function(*inputs)
 
-    compiled = lambda **options: torch.compile(step, fullgraph=True, **options)  # noqa: E731
+    def tensorrt(precision):
+        builder = TensorRTEngines(denoiser, precision=precision)
+        return builder.build(shape, step, inputs)[0].replay
+
     return [
-        ("eager", lambda: lambda: step(*inputs)),
-        ("cuda_graph", lambda: replayed(step, inputs)),
-        ("cuda_graph_bfloat16", lambda: replayed(half(step), inputs)),
-        ("compile", lambda: _bind(compiled(), inputs)),
-        ("compile_max_autotune", lambda: _bind(compiled(mode="max-autotune"), inputs)),
-        ("tensorrt_cuda_graph", tensorrt),
+        ("eager", torch.float32, lambda: lambda: step(*inputs)),
+        ("cuda_graph", torch.float32, lambda: replayed(step, inputs)),
+        ("cuda_graph_bfloat16", torch.bfloat16, lambda: replayed(half, inputs)),
+        ("compile", torch.float32, compiled),
+        ("compile_max_autotune", torch.float32, lambda: compiled(mode="max-autotune")),
+        ("tensorrt_cuda_graph", torch.float32, lambda: tensorrt("float32")),
+        ("tensorrt_cuda_graph_bfloat16", torch.bfloat16, lambda: tensorrt("bfloat16")),
     ]
 
 
-def _bind(module, inputs):
-    return lambda: module(*inputs)
+def limits(denoiser, inputs):
+    """{type: columns gmac, gemm_gflops, gb_s, limit_ms} as of the CPU's rows: bare products of the step's own shapes,
+    replayed from a CUDA graph, and its weights read once."""
+    step, found = RollingStep(denoiser), {}
+    shapes, mac = linear_shapes(step, inputs), multiply_accumulates(step, inputs)
+    for dtype in (torch.float32, torch.bfloat16):
+        size = weight_bytes(step) * dtype.itemsize // 4
+        read = torch.ones(size // 4, device=inputs[0].device)
+        multiply = products(shapes, dtype, inputs[0].device)
+        best_s = [float(event_ms(replayed(call, ())).min()) / 1e3 for call in (multiply, read.sum)]
+        gflops, gb_s = 2 * sum(m * k * n for m, k, n in shapes) / best_s[0] / 1e9, size / best_s[1] / 1e9
+        found[dtype] = {
+            "gmac": mac / 1e9, "gemm_gflops": gflops, "gb_s": gb_s, "limit_ms": limit_ms(mac, gflops, size, gb_s),
+        }  # fmt: skip
+    return found
 
 
-def measure(networks, presets, people, lookaheads, bar):
+def measure(networks, presets, people, lookaheads, bar, device="cuda"):
     """Rows as in the CPU table, `backend` prefixed with gpu:, and [(what, why not)] of what did not run."""
     rows, refused = [], []
     for preset in presets:
-        denoiser = networks.get(preset).to("cuda")
+        denoiser = networks.get(preset).to(device)
         for count in people:
             for lookahead in lookaheads:
-                inputs = [x.cuda() for x in rolling_example(denoiser.cpu(), count, lookahead + 1)]
-                denoiser.to("cuda")
-                for name, make in subjects(denoiser, inputs):
+                inputs = [tensor.to(device) for tensor in rolling_example(denoiser, count, lookahead + 1)]
+                shape = Shape("rolling", count, lookahead + 1)
+                with torch.inference_mode():
+                    bounds = limits(denoiser, inputs)
+                for name, dtype, make in subjects(denoiser, shape, inputs):
                     try:
                         with torch.inference_mode():
                             times = event_ms(make())
-                    except (RuntimeError, ImportError, ValueError, OSError) as error:
+                    except Exception as error:  # a compiler may fail in any way; it is reported, and the next is timed
                         refused.append((f"gpu:{name} {preset} people {count}", f"{type(error).__name__}: {error}"))
                     else:
+                        middle = float(np.median(times))
                         rows.append({
                             "backend": f"gpu:{name}", "preset": preset, "people": count, "mode": "rolling",
-                            "lookahead": lookahead, "hypotheses": 1, "steps": 1, "threads": 1,
-                            "ms_p50": float(np.median(times)), "ms_p99": float(np.quantile(times, 0.99)),
+                            "lookahead": lookahead, "hypotheses": 1, "steps": 1, "threads": 1, "ms_p50": middle,
+                            "ms_p99": float(np.quantile(times, 0.99)), "gmac": bounds[dtype]["gmac"],
+                            "gemm_gflops": bounds[dtype]["gemm_gflops"],
+                            "times_limit": middle / bounds[dtype]["limit_ms"], "ms_min": float(times.min()),
+                            "gb_s": bounds[dtype]["gb_s"], "limit_ms": bounds[dtype]["limit_ms"],
                         })  # fmt: skip
                     bar.update(1)
         denoiser.to("cpu")

@@ -2,12 +2,14 @@
 
 Importing it asks for a GPU's properties and loads a native runtime that needs CUDA. Neither is needed to convert a
 graph and to build its engine (its RTX flavour does both on the processor), so this answers for a GPU that is not there
-and leaves the runtime out. Where there is a GPU nothing is changed. Knows nothing of dp3d.
+and leaves the runtime out. Where there is a GPU nothing is changed. `Gpus` goes further: code around engines then runs,
+on the processor. Knows nothing of dp3d.
 """
 
 import collections
 import contextlib
 import os
+from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
@@ -70,3 +72,99 @@ def imported_torch_tensorrt():
         if not here:
             patch.setattr(_TRTInterpreter.trt, "Runtime", NoRuntime)
         yield torch_tensorrt
+
+
+class Gpus:
+    """Pretended CUDA devices and a TensorRT runtime whose engines are PyTorch modules, all on the processor.
+
+    `current` is the number of the current device; `seen` holds (what, device) of each engine that was loaded and each
+    graph that was captured. Between two events lies a quarter of a millisecond.
+    """
+
+    def __init__(self, patch):
+        self.current, self.seen, self._buffers, self._capturing, self._events = 0, [], {}, None, 0
+        zeros = torch.zeros
+
+        def on_processor(*size, device=None, pin_memory=False, **options):
+            buffer = zeros(*size, **options)
+            self._buffers[buffer.data_ptr()] = buffer
+            return buffer
+
+        stream = SimpleNamespace(cuda_stream=0, wait_stream=lambda other: None, synchronize=lambda: None)
+        for name, answer in {
+            "device": self._device, "graph": self._graph, "CUDAGraph": Graph, "Event": self._event,
+            "Stream": lambda device=None: stream, "stream": contextlib.nullcontext, "current_stream": lambda: stream,
+            "synchronize": lambda: None, "get_device_name": lambda: "pretended",
+        }.items():  # fmt: skip
+            patch.setattr(torch.cuda, name, answer)
+        patch.setattr(torch, "zeros", on_processor)
+
+    @contextlib.contextmanager
+    def _device(self, device):
+        before, self.current = self.current, torch.device(device).index or 0
+        yield
+        self.current = before
+
+    @contextlib.contextmanager
+    def _graph(self, graph, stream=None):
+        self.seen.append(("captured", self.current))
+        self._capturing = graph.works
+        yield
+        self._capturing = None
+
+    def _event(self, enable_timing):
+        event = SimpleNamespace(at=None, record=lambda: setattr(event, "at", self._tick()))
+        event.elapsed_time = lambda other: 0.25 * (other.at - event.at)
+        return event
+
+    def _tick(self):
+        self._events += 1
+        return self._events
+
+    def tensorrt(self, module, inputs, shapes):
+        """A module `tensorrt` whose every engine is `module`; inputs by name, shapes {name: shape} of all tensors."""
+
+        class Context:
+            def __init__(context):
+                context.address = {}
+
+            def set_tensor_address(context, name, address):
+                context.address[name] = address
+
+            def execute_async_v3(context, stream):
+                def work():
+                    given = [self._buffers[context.address[name]] for name in inputs]
+                    for name, output in zip([n for n in shapes if n not in inputs], module(*given)):
+                        self._buffers[context.address[name]].copy_(output)
+
+                (self._capturing.append if self._capturing is not None else lambda run: run())(work)
+                return True
+
+        # TensorRT names tensors in an order of its own
+        names = sorted(shapes)
+        engine = SimpleNamespace(
+            num_io_tensors=len(names), get_tensor_name=names.__getitem__, get_tensor_shape=shapes.__getitem__,
+            get_tensor_mode=lambda name: "in" if name in inputs else "out", create_execution_context=Context,
+        )  # fmt: skip
+
+        def deserialize(blob):
+            self.seen.append(("loaded", self.current))
+            return engine
+
+        fake = ModuleType("tensorrt")
+        fake.Logger = type("Logger", (), {"ERROR": 0, "__init__": lambda logger, level: None})
+        fake.Runtime = lambda logger: SimpleNamespace(deserialize_cuda_engine=deserialize)
+        fake.TensorIOMode = SimpleNamespace(INPUT="in")
+        return fake
+
+
+class Graph:
+    """A captured graph: what was asked for meanwhile, done again by `replay`."""
+
+    def __init__(self):
+        self.works = []
+
+    def replay(self):
+        """Do it."""
+        for work in self.works:
+            work()

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from engines import arrays, echo, network
+from pretended_gpu import Gpus
 
 from dp3d_core import Lifter, backends
 from dp3d_core import compile as compile_ahead
@@ -142,17 +143,47 @@ def test_an_engine_that_tensorrt_refuses_is_built_anew(denoiser, tmp_path, monke
 def test_engines_of_another_gpu_cuda_or_version_are_not_found(denoiser, tmp_path, monkeypatch):
     def starts(name="A", memory=24 << 30, cuda="13.0", found="tensorrt 11"):
         gpu = SimpleNamespace(name=name, major=8, minor=9, total_memory=memory)
-        monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
-        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: gpu)
+        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: gpu)
         monkeypatch.setattr(torch.version, "cuda", cuda)
         monkeypatch.setattr(cache, "versions", lambda *_: found)
-        builder = echo(facts=staticmethod(TensorRTEngines.facts))
+        builder = echo(facts=lambda self: TensorRTEngines(denoiser).facts())
         assert Served(denoiser, [builder], cache_dir=tmp_path).prepare(1)
         return "built" if builder.built else "found"
 
     assert [starts(), starts()] == ["built", "found"]
     others = [{"name": "B"}, {"memory": 16 << 30}, {"cuda": "12.8"}, {"found": "tensorrt 10"}]
     assert [starts(**other) for other in others] == ["built"] * len(others)
+
+
+def test_tensorrt_builds_loads_and_runs_on_the_gpu_of_the_weights(denoiser, monkeypatch):
+    """Two GPUs, the weights on the second, the first is current: everything of the engine happens on the second."""
+    gpus, step = Gpus(monkeypatch), RollingStep(denoiser)
+    inputs = arrays(denoiser, 2, 3)
+    expected = make_backend("eager", denoiser).step(*inputs)
+    shapes = {name: array.shape for name, array in zip(RollingStep.inputs, inputs)}
+    shapes |= {f"output{index}": output.shape for index, output in enumerate(expected)}
+    monkeypatch.setitem(sys.modules, "tensorrt", gpus.tensorrt(step, RollingStep.inputs, shapes))
+    monkeypatch.setitem(sys.modules, "torch_tensorrt", ModuleType("torch_tensorrt"))
+
+    def serialized(graph, example):
+        gpus.seen.append(("built", gpus.current))
+        return b"engine"
+
+    monkeypatch.setattr(tensorrt, "serialized_engine", serialized)
+    monkeypatch.setattr(tensorrt, "typed_graph", lambda *_: SimpleNamespace(to=lambda device: None))
+    of_gpu = []
+    facts = SimpleNamespace(name="A", major=8, minor=9, total_memory=1)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: of_gpu.append(device) or facts)
+    second = torch.device("cuda:1")
+    builder = TensorRTEngines(SimpleNamespace(parameters=lambda: iter([SimpleNamespace(device=second)])))
+    builder.facts()
+    assert of_gpu == [second]
+    engine, blob = builder.build(Shape("rolling", 2, 3), None, [])
+    assert blob == b"engine" and gpus.current == 0
+    assert gpus.seen == [("built", 1), ("loaded", 1), ("captured", 1)]
+    with torch.inference_mode():
+        for found, wanted in zip(engine(*inputs), expected, strict=True):
+            np.testing.assert_allclose(found, wanted, atol=1e-6)
 
 
 def test_a_wrong_engine_is_refused(denoiser, tmp_path):

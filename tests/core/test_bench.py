@@ -2,12 +2,18 @@
 
 import json
 import sys
+from importlib.util import find_spec
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
+from pretended_gpu import Gpus
 
 from dp3d_core import bench, checkpoint
 from dp3d_core.backends.graphs import RollingStep, rolling_example
+from dp3d_core.backends.served import Shape
+from dp3d_core.backends.tensorrt import TensorRTEngines
 from dp3d_core.bench import cases, gpu, limits, start
 from dp3d_core.bench.clock import Times, contention, interleave, pace
 from dp3d_core.bench.push import Stopwatch
@@ -61,6 +67,42 @@ def test_command_line_writes_rows_with_all_columns_and_a_plot(tiny, tmp_path, ca
     assert plot_path is None or plot_path.stat().st_size > 1000
 
 
+@pytest.mark.parametrize("tensorrt_works", [True, False])
+def test_the_gpu_part_times_every_way_in_full_rows(tiny, monkeypatch, tensorrt_works):
+    """On a pretended GPU: what TensorRT would build is a fake engine, and each event is 0.25 ms after the last."""
+    Gpus(monkeypatch)
+    replays, measure = [], gpu.measure
+
+    def build(self, shape, module, example):
+        if not tensorrt_works:
+            raise ImportError("libcudart.so.13")
+        assert shape == Shape("rolling", len(example[0]), example[0].shape[1])
+        return SimpleNamespace(replay=lambda: replays.append(self._precision)), b"engine"
+
+    monkeypatch.setattr(TensorRTEngines, "build", build)
+    monkeypatch.setattr(torch, "compile", lambda function, **_: function)
+    monkeypatch.setattr(cases, "plan", lambda **_: [])
+    monkeypatch.setattr(bench, "_starts", lambda *_: [])
+    monkeypatch.setattr(gpu, "reason_not", lambda: None)
+    monkeypatch.setattr(gpu, "measure", lambda *given: measure(*given, device="cpu"))
+    report = bench.run(backends=("eager",), people=(1, 2), gpu=True, weights={"small": tiny}, progress=False)
+    ways = {"eager", "cuda_graph", "cuda_graph_bfloat16", "compile", "compile_max_autotune"}
+    if tensorrt_works:
+        ways |= {"tensorrt_cuda_graph", "tensorrt_cuda_graph_bfloat16"}
+        assert set(replays) == {"float32", "bfloat16"}
+    rows = report["gpu"]
+    assert {(row["backend"], row["people"], row["lookahead"]) for row in rows} == {
+        (f"gpu:{way}", people, lookahead) for way in ways for people in (1, 2) for lookahead in (0, 4)
+    }
+    for row in rows:
+        assert tuple(row)[: len(bench.COLUMNS)] == bench.COLUMNS and all(value is not None for value in row.values())
+        assert row["ms_p50"] == pytest.approx(0.25) and row["gmac"] > 0 and row["gemm_gflops"] > 0
+        assert row["times_limit"] == pytest.approx(row["ms_p50"] / row["limit_ms"])
+    assert report["gpu_note"] == "pretended" and "x limit" in bench.table(report)
+    refused = [why for what, why in report["refused"] if what.startswith("gpu:tensorrt")]
+    assert refused == ([] if tensorrt_works else ["ImportError: libcudart.so.13"] * 8)
+
+
 def test_a_backend_that_cannot_run_is_listed_as_not_run(tiny, monkeypatch):
     monkeypatch.setattr("dp3d_core.backends.available", lambda: (["eager"], [("cpu", "no openvino")]))
     monkeypatch.setattr(
@@ -99,6 +141,17 @@ def test_the_limit_is_the_slower_of_arithmetic_and_memory():
     assert limits.limit_ms(mac=5e5, gflops=100, weight_bytes=1e8, gb_s=10) == pytest.approx(10)
     assert limits.gemm_gflops([(8, 64, 64)], seconds=0.01) > 0
     assert limits.bandwidth_gb_s(1 << 20, seconds=0.01) > 0
+
+
+@pytest.mark.skipif(find_spec("openvino") is None, reason="openvino is not installed")
+def test_the_limit_is_of_the_faster_library(monkeypatch):
+    outputs = limits.openvino_products([(3, 8, 5), (1, 8, 4)])().to_tuple()
+    assert [output.shape for output in outputs] == [(3, 5), (1, 4)] and all(np.isfinite(o).all() for o in outputs)
+    took_s = iter([4e-6, 3e-6, 2e-6, 4e-6, 3e-6])
+    monkeypatch.setattr(limits, "fastest_s", lambda *_: next(took_s))
+    assert limits.gemm_gflops([(10, 10, 10)]) == pytest.approx(1.0)
+    monkeypatch.setattr(limits, "find_spec", lambda _: None)
+    assert limits.gemm_gflops([(10, 10, 10)]) == pytest.approx(2 / 3)
 
 
 def test_turns_reach_every_subject_also_a_slow_one():

@@ -9,7 +9,7 @@ import torch
 from pretended_gpu import imported_torch_tensorrt
 
 from dp3d_core import checkpoint
-from dp3d_core.backends.graphs import BATCHES, LOOKAHEADS, RollingStep, rolling_example, window_example
+from dp3d_core.backends.graphs import BATCHES, LOOKAHEADS, RollingStep, WindowPass, rolling_example, window_example
 from dp3d_core.backends.tensorrt import PRECISIONS, export, serialized_engine, typed_graph
 from dp3d_core.config import PRESETS
 from dp3d_core.data.actions import ACTIONS
@@ -98,9 +98,14 @@ def test_a_graph_that_draws_noise_is_caught(torch_tensorrt, network):
         assert_one_engine(torch_tensorrt, Noisy(module), example)
 
 
+@pytest.mark.parametrize(
+    ("kind", "precision"), [*(("rolling", precision) for precision in PRECISIONS), ("window", "float16")]
+)
 @pytest.mark.parametrize("weights", SHIPPED)
-def test_an_engine_builds_ahead_of_time_and_names_its_inputs(torch_tensorrt, network, weights):
-    module, example = graph(network(weights), "rolling", 4, 2)
+def test_an_engine_builds_ahead_of_time_and_names_its_inputs(torch_tensorrt, network, weights, kind, precision):
+    module, example = graph(network(weights), kind, 4, 2, precision)
     blob = bytes(serialized_engine(module, example))
+    # two bytes at least of each weight
     assert len(blob) > 2 * sum(p.numel() for p in network(weights).parameters())
-    assert all(name.encode() in blob for name in RollingStep.inputs if name != "decay")
+    inputs = RollingStep.inputs if kind == "rolling" else WindowPass.inputs
+    assert all(name.encode() in blob for name in inputs if name != "decay")
