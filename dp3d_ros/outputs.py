@@ -55,7 +55,7 @@ class Outputs:
             self._tf.publish(tf_from_skeletons(skeletons, header, frames))
 
     def publish_keypoints(self, header, keypoints, camera):
-        """The 2D keypoints that just came in, where ROS4HRI shall have them; those of nameless people belong to nobody."""
+        """The 2D keypoints that just came in, where ROS4HRI shall have them; nameless people's belong to nobody."""
         if self._hri is not None and isinstance(keypoints, dict):
             self._hri.publish_keypoints(self._camera, header, keypoints, camera)
 

@@ -24,7 +24,8 @@ TOPICS = {
          "`input: pointcloud2`. A point a keypoint: `x`, `y` float32 [px], `score` float32 [0..1], `joint` uint8 or "
          "uint16, `person` int32. Absent points are missing keypoints; no points: nobody is there"),
         ("in", "/yolo/tracking", "yolo_msgs/DetectionArray", "best effort, 1",
-         "`input: yolo`. yolo_ros; COCO-17. Without a tracker remap it to `/yolo/detections`: ids are then assigned here"),
+         "`input: yolo`. yolo_ros; COCO-17. Without a tracker remap it to `/yolo/detections`: ids are then assigned "
+         "here"),
         ("in", "/humans/bodies/tracked", "hri_msgs/IdsList", "best effort, 1",
          "`input: hri`. ROS4HRI; bodies of one stamp are one frame"),
         ("in", "/humans/bodies/<id>/skeleton2d", "hri_msgs/Skeleton2D", "best effort, 1", "`input: hri`. Of each id"),
