@@ -48,10 +48,10 @@ STREAM = {
     "not_finite": ("keypoints with NaN or Inf that reached the stream", "report it: the node should catch these"),
     "confidence_out_of_range": ("confidence outside [0, 1] that reached the stream", "report it: as above"),
     "duplicate_stamp": ("a frame with the stamp of the last one, left out", "stamp each image once"),
-    "late_stamp": ("a frame older than the last one, left out", "keep the order"),
-    "stream_reset": ("the clock jumped: all people start afresh", "nothing: a bag loops"),
+    "late_stamp": ("a frame up to 0.5 s older than the last one, left out", "keep the order"),
+    "stream_reset": ("a stamp 0.5 s or more back: all people start afresh", "nothing: a bag loops"),
     "camera_changed": (
-        "a camera is taken over, also the first; people start afresh where their rays moved",
+        "a camera is taken over, also the first; where people's rays moved they start afresh",
         "nothing, if it is meant",
     ),
     "not_finite_answer": (
