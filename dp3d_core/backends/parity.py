@@ -41,7 +41,7 @@ class Parity:
     def __init__(self, denoiser, eager, precision):
         self._eager, self._config, self._precision = eager, denoiser.config, precision
         self._frames = FRAMES if precision == "float32" else denoiser.config.window_frames
-        self._streams = streams_under_way(denoiser, eager.step, self._frames)
+        self._streams = streams_under_way(denoiser, self._frames)
         self._expected = {}
 
     def rolling(self, engine, people, rows):

@@ -3,6 +3,7 @@
 import logging
 import re
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -113,6 +114,7 @@ def test_libraries_of_another_cuda_are_named_and_the_next_serves(denoiser, tmp_p
     (package / "__init__.py").write_text("raise OSError('libcudart.so.12: cannot open shared object file')")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "torch_tensorrt", raising=False)
+    monkeypatch.setattr(torch.cuda, "device", nullcontext)
     backend = Served(denoiser, [WithoutGpu, echo(name="next")], cache_dir=tmp_path / "engines")
     assert backend.prepare(1)
     assert backend.name == "next" and backend.counters["build_failed"] == 1 and "libcudart.so.12" in backend.note
@@ -130,6 +132,7 @@ def test_an_engine_that_tensorrt_refuses_is_built_anew(denoiser, tmp_path, monke
     fake.Runtime, fake.Logger = Runtime, type("Logger", (), {"ERROR": 0, "__init__": lambda self, level: None})
     monkeypatch.setitem(sys.modules, "tensorrt", fake)
     monkeypatch.setitem(sys.modules, "torch_tensorrt", ModuleType("torch_tensorrt"))
+    monkeypatch.setattr(torch.cuda, "device", nullcontext)
     backend = Served(denoiser, [WithoutGpu], cache_dir=tmp_path)
     backend._cache.store(backend._facts(Shape("rolling", 1, 1)), b"of another GPU")
     with pytest.raises(ValueError, match="another GPU or version"):

@@ -1,10 +1,11 @@
 """The gate before an engine serves: wrong engines of every kind are refused, and what passes is right on real 2D."""
 
+from dataclasses import replace
 from importlib.util import find_spec
 
 import numpy as np
 import pytest
-from engines import echo, network
+from engines import TINY, echo, network
 
 from dp3d_core import Camera, Lifter, checkpoint, recording
 from dp3d_core.backends.eager import Eager
@@ -95,8 +96,7 @@ def test_streams_are_at_their_beginning_half_full_and_full(eager):
         asked.append([array.copy() for array in inputs])
         return eager.step(*inputs)
 
-    streams = streams_under_way(eager._denoiser, run, frames=3)
-    streams.step(run, rows=5)
+    streams_under_way(eager._denoiser, frames=3).step(run, rows=5)
     noisy, seen, level, _, keys, _, filled, _, decay = asked[-1]
     cached = keys.shape[3]
     # the newest of five rows only, four rows and three cached frames, and all rows
@@ -105,6 +105,21 @@ def test_streams_are_at_their_beginning_half_full_and_full(eager):
     assert (seen[0, :4] == 0).all() and (noisy[:, -1] == 0).all() and (noisy[2:, :-1] != 0).any((2, 3)).all()
     assert (np.diff(level[0]) > 0).all() and level[0, -1] == 1
     np.testing.assert_allclose(decay[:2, 1], np.exp(-INTERVALS_S), rtol=1e-6)
+
+
+@pytest.mark.parametrize("changes", [{}, {"action_prompts": False}, {"temporal_token": "joint", "joint_layers": 2}])
+def test_streams_remember_what_streaming_leaves_behind(changes):
+    denoiser = network(replace(TINY, **changes))
+    streams, step = streams_under_way(denoiser, frames=3), Eager(denoiser).step
+    begun = streams.take([0])
+    half, behind = streams.take([2]), streams.frame[2]
+    for _ in range(behind):
+        begun.step(step, rows=1)
+    for name in ("keys", "values"):
+        found, expected = (getattr(side, name)[:1, :, :, :behind] for side in (begun, half))
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(begun.pooled[:1], half.pooled, atol=1e-5)
+    np.testing.assert_allclose(begun.first[:1, :behind], half.first[:, :behind], atol=1e-5)
 
 
 def test_the_people_are_seen_as_detectors_see_people():
