@@ -101,7 +101,8 @@ def test_an_oracle_label_changes_the_answer_and_no_label_does_not(lifter, sequen
 
 @pytest.mark.parametrize(
     ("action", "known"),
-    [("walk", "walk"), ("Walking", "walk"), ("Phoning", "everyday"), ("acrobatics", "acrobatics"), ("Posing", "gesture"),
+    [("walk", "walk"), ("Walking", "walk"), ("Phoning", "everyday"), ("acrobatics", "acrobatics"),
+     ("Posing", "gesture"),
      ("Levitating", None), ("", None)],
 )  # fmt: skip
 def test_the_true_action_is_found_by_name_or_by_the_rules_of_the_vocabulary(lifter, sequence, action, known):
