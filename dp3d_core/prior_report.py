@@ -27,7 +27,7 @@ FRAMES = 64
 GENERATED = 64
 HIDDEN = {"forearms and hands": (12, 13, 15, 16), "shins and feet": (2, 3, 5, 6)}
 GAPS_S = (0.33, 0.67)
-RIVAL_SHARE, RIVAL_FRAMES = 0.4, 8
+DOUBTFUL_SHARE, DOUBTFUL_FRAMES = 0.4, 8
 """Share of stretches of so many frames in which the higher peak of each limb joint is the other side's."""
 
 
@@ -85,7 +85,7 @@ def fitted(lifter, prior, sequences, seed=0):
     for sequence in sequences:
         pixels, confidence = sequence.keypoints_px[:FRAMES], sequence.confidence[:FRAMES]
         truth, stamps_s = sequence.joints_cam_m[:FRAMES], sequence.stamps_s[:FRAMES]
-        doubtful = np.repeat(rng.random(FRAMES // RIVAL_FRAMES) < RIVAL_SHARE, RIVAL_FRAMES)[: len(pixels)]
+        doubtful = np.repeat(rng.random(FRAMES // DOUBTFUL_FRAMES) < DOUBTFUL_SHARE, DOUBTFUL_FRAMES)[: len(pixels)]
         if not doubtful.any():
             continue
         centre = np.stack([pixels, pixels[:, list(MIRROR)]], 2).astype(float)
