@@ -197,7 +197,8 @@ def test_a_browser_shows_two_people_side_by_side_and_who_leaves_vanishes(viewer,
 
 
 @pytest.mark.skipif(shutil.which("Xvfb") is None, reason="needs Xvfb")
-def test_a_window_opens_and_the_node_outlives_it(viewer, request, ports, tmp_path):
+def test_a_window_opens_and_the_node_outlives_it(viewer, request, ports, monkeypatch):
+    monkeypatch.delenv("CI", raising=False)  # with it rerun is quiet by itself, and what we do would not be seen
     read, write = os.pipe()
     screen = subprocess.Popen(["Xvfb", "-displayfd", str(write), "-screen", "0", "1000x800x24"], pass_fds=[write])
     os.close(write)
