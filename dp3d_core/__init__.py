@@ -5,7 +5,13 @@ from importlib import import_module
 __version__ = "0.1.0"
 __all__ = ["Camera", "Lifted", "Lifter", "Skeletons", "StreamConfig"]
 
-_HOME = {"Camera": "camera", "Lifter": "lift", "Lifted": "types", "Skeletons": "types", "StreamConfig": "config"}
+_HOME = {
+    "Camera": "geometry.camera",
+    "Lifter": "lift",
+    "Lifted": "types",
+    "Skeletons": "types",
+    "StreamConfig": "config",
+}
 
 
 def __getattr__(name):

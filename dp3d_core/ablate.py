@@ -15,20 +15,21 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from dp3d_core import checkpoint, methods, train
-from dp3d_core.ablation_table import TABLE_JSON, TABLE_MD, write_tables
-from dp3d_core.benchmarks import synthetic
+from dp3d_core import checkpoint, train
 from dp3d_core.config import ModelConfig, TrainConfig, to_dict
 from dp3d_core.data.actions import ACTIONS
 from dp3d_core.data.motions import load_motions
 from dp3d_core.data.windows import MotionBank, sample_batch
 from dp3d_core.diffusion import causal_mask
+from dp3d_core.evaluation import methods
+from dp3d_core.evaluation.ablation_table import TABLE_JSON, TABLE_MD, write_tables
+from dp3d_core.evaluation.benchmarks import synthetic
+from dp3d_core.evaluation.report import strict
+from dp3d_core.evaluation.scoring import NoAnswer, fitted_temperature, score
 from dp3d_core.lift import Lifter
 from dp3d_core.metrics import KEYS
 from dp3d_core.model import Denoiser
-from dp3d_core.objective import LAYOUT_SHARES, LAYOUTS, step_losses, weigh
-from dp3d_core.report import strict
-from dp3d_core.scoring import NoAnswer, fitted_temperature, score
+from dp3d_core.training.objective import LAYOUT_SHARES, LAYOUTS, step_losses, weigh
 
 REDUCED = ModelConfig(joint_width=32, frame_width=128, joint_layers=2, frame_layers=3)
 """The preset `small` at about a third of its cost: 3 temporal blocks of 128 channels, joint tokens of 32."""

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import torch
 
-from dp3d_core import benchmarks, checkpoint, methods
+from dp3d_core import checkpoint
 from dp3d_core.config import LOOKAHEADS
 from dp3d_core.data.motions import load_motions
+from dp3d_core.evaluation import benchmarks, methods
+from dp3d_core.evaluation.report import format_report, format_table, strict
+from dp3d_core.evaluation.scoring import action_scores, fitted_temperature, score
 from dp3d_core.lift import Lifter
-from dp3d_core.report import format_report, format_table, strict
 from dp3d_core.sampler import AGGREGATES
-from dp3d_core.scoring import action_scores, fitted_temperature, score
 
 MODES = ("stream", "offline", "table")
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dp3d_core.root import DETECTOR_SIGMA_M, MIN_DEPTH_M, solve
+from dp3d_core.geometry.root import DETECTOR_SIGMA_M, MIN_DEPTH_M, solve
 
 KNOWN_SIGMA_M = 0.01
 """How far a known joint may be from its place: joint centres of different sources differ by centimetres."""

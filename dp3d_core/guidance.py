@@ -12,11 +12,11 @@ when it lifts; `prior_only` leaves that out. Knows no training data and no error
 import numpy as np
 import torch
 
-from dp3d_core.camera import turn_rays
 from dp3d_core.diffusion import band_mask, rows_ahead
 from dp3d_core.evidence import Points, Rays
-from dp3d_core.gaps import bridge_all
-from dp3d_core.observation import follow_all, observe
+from dp3d_core.geometry.camera import turn_rays
+from dp3d_core.geometry.gaps import bridge_all
+from dp3d_core.geometry.observation import follow_all, observe
 from dp3d_core.sampler import hypotheses
 
 MAX_FRAMES = 512

@@ -6,12 +6,12 @@ import torch
 
 from dp3d_core import checkpoint
 from dp3d_core.backends import make_backend, place
-from dp3d_core.batch import Streams
 from dp3d_core.config import LOOKAHEADS, StreamConfig, from_dict
 from dp3d_core.diffusion import band_mask, causal_mask, rows_ahead
-from dp3d_core.gaps import bridge_all
-from dp3d_core.observation import follow_all, observe
-from dp3d_core.root import HEIGHT_SIGMA, KNOWN_HEIGHT_SIGMA, Proportions, smooth, solve
+from dp3d_core.geometry.gaps import bridge_all
+from dp3d_core.geometry.observation import follow_all, observe
+from dp3d_core.geometry.root import HEIGHT_SIGMA, KNOWN_HEIGHT_SIGMA, Proportions, smooth, solve
+from dp3d_core.live.batch import Streams
 from dp3d_core.sampler import aggregate_placed, check_aggregate, hypotheses
 from dp3d_core.skeleton import adapt
 from dp3d_core.skeleton import joint_set as find_joint_set
@@ -81,7 +81,7 @@ class Lifter:
         if config.lookahead not in self.lookaheads:
             raise ValueError(
                 f"lookahead: expected 0, got {config.lookahead}; these weights are a plain regressor, which refines "
-                "nothing (dp3d_core.methods.windowed looks ahead without refining)"
+                "nothing (dp3d_core.evaluation.methods.windowed looks ahead without refining)"
             )
         return Streams(
             backend=self._backend, model=self.config, groups=self.denoiser.groups, actions=self.actions,
@@ -91,7 +91,7 @@ class Lifter:
     def warm_up(self, people=1, lookahead=0, cameras=1):
         """Build the engines for up to `people` in each of `cameras` that share their passes (seconds, once: they are
         kept on disk) and run the step a few times."""
-        from dp3d_core.camera import Camera
+        from dp3d_core.geometry.camera import Camera
 
         self._backend.prepare(people * cameras, lookahead + 1)
 

@@ -15,11 +15,11 @@ import torch
 from dp3d_core.data.motions import load_motions
 from dp3d_core.data.noise import DetectorNoise
 from dp3d_core.data.synthetic import synthetic_sequences
+from dp3d_core.evaluation.report import strict
 from dp3d_core.evidence import Modes
 from dp3d_core.guidance import Prior
 from dp3d_core.lift import Lifter
 from dp3d_core.metrics import mpjpe_mm
-from dp3d_core.report import strict
 from dp3d_core.skeleton import BONES, MIRROR
 
 FRAMES = 64

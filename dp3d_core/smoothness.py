@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dp3d_core import filters, methods
 from dp3d_core.data.motions import load_motions
 from dp3d_core.data.noise import DetectorNoise
 from dp3d_core.data.synthetic import synthetic_sequences
 from dp3d_core.evaluate import strict
+from dp3d_core.evaluation import filters, methods
 from dp3d_core.lift import Lifter
 from dp3d_core.metrics import Summary, algorithmic_lag_frames
 

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dp3d_core import methods
 from dp3d_core.data.motions import load_motions
 from dp3d_core.data.noise import DetectorNoise
 from dp3d_core.data.synthetic import synthetic_sequences
 from dp3d_core.evaluate import score, strict
+from dp3d_core.evaluation import methods
 from dp3d_core.lift import Lifter
 
 RATES_HZ = (10.0, 15.0, 30.0, 60.0)

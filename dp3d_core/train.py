@@ -22,10 +22,10 @@ from dp3d_core.data.actions import ACTIONS
 from dp3d_core.data.material import introduced, material, sampled
 from dp3d_core.diffusion import causal_mask
 from dp3d_core.model import Denoiser
-from dp3d_core.objective import draw_layout, step_losses, weigh
 from dp3d_core.prompts import bake, load_bank
-from dp3d_core.train_report import Reporter
-from dp3d_core.train_state import Ema, agreed, read_state, refuse_another_run, restore, save_state
+from dp3d_core.training.objective import draw_layout, step_losses, weigh
+from dp3d_core.training.report import Reporter
+from dp3d_core.training.state import Ema, agreed, read_state, refuse_another_run, restore, save_state
 
 DEV_BATCH = 32
 HALLUCINATE_FROM = 0.25

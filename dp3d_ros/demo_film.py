@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from dp3d_core.ground import ANKLE_HEIGHT_M, Ground, estimate_ground
-from dp3d_core.render import make_scene, render_frame, write_video
+from dp3d_core.drawing.ground import ANKLE_HEIGHT_M, Ground, estimate_ground
+from dp3d_core.drawing.render import make_scene, render_frame, write_video
 from dp3d_core.skeleton import joint_set
 from dp3d_core.types import Skeletons
 

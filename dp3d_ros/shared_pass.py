@@ -23,7 +23,7 @@ class Frame(NamedTuple):
 class SharedPass:
     """Collects frames until the executor has handed out all messages that are there, then pushes them in one pass.
 
-    streams: {camera name: stream} with a `push` of several (`dp3d_core.batch.Streams`). A channel has `name`,
+    streams: {camera name: stream} with a `push` of several (`dp3d_core.live.batch.Streams`). A channel has `name`,
     `answer(frame, skeletons, took_s, cameras)` and `fail(error)`. Nothing is ever waited for: a frame that is alone
     goes through alone, and in a node of one camera within its own callback.
     """

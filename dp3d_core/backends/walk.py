@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from dp3d_core.diffusion import causal_mask, triangular_levels
+from dp3d_core.geometry.observation import follow_all, observe
 from dp3d_core.model.prompts import POOL_TIMES_S, pool_step
-from dp3d_core.observation import follow_all, observe
 from dp3d_core.skeleton import JOINT_NAMES, PARENTS
 
 INTERVALS_S = np.array([1 / 30, 1 / 7])

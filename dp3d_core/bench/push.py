@@ -4,10 +4,10 @@ import time
 
 import numpy as np
 
-from dp3d_core.batch import Streams
 from dp3d_core.bench.clock import Times, time_call
-from dp3d_core.camera import Camera
 from dp3d_core.config import StreamConfig
+from dp3d_core.geometry.camera import Camera
+from dp3d_core.live.batch import Streams
 from dp3d_core.skeleton import joint_set
 
 PARTS = {"_follow": "virtual view", "_denoise": "around the step", "_place": "root, filter, output"}

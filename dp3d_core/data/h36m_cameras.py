@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dp3d_core.camera import Camera
+from dp3d_core.geometry.camera import Camera
 
 # Key of one camera in the file -> how many numbers it takes (None: one value).
 CAMERA_KEYS = {"id": None, "res_w": None, "res_h": None, "focal_length": 2, "center": 2, "radial_distortion": 3,

@@ -23,9 +23,9 @@ from pathlib import Path
 
 import numpy as np
 
-from dp3d_core.camera import Camera
 from dp3d_core.data.sequences import FARTHEST_PX, EvalSequence, check_joint_order
 from dp3d_core.data.vp3d_npz import read_vp3d
+from dp3d_core.geometry.camera import Camera
 from dp3d_core.skeleton import JOINT_NAMES
 
 TEST_NAMES = ("TS1", "TS2", "TS3", "TS4", "TS5", "TS6")

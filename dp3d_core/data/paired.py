@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dp3d_core.camera import Camera
 from dp3d_core.data.actions import label
 from dp3d_core.data.h36m import TRAIN_SUBJECTS, load_h36m
 from dp3d_core.data.mpi_inf_3dhp import TRAIN_SIZE_PX, load_3dhp_train
 from dp3d_core.data.windows import Batch, coco_like, in_view
+from dp3d_core.geometry.camera import Camera
 from dp3d_core.skeleton import MIRROR
 
 DEV_SUBJECT = "S8"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dp3d_core.camera import Camera
+from dp3d_core.geometry.camera import Camera
 from dp3d_core.skeleton import BONES, JOINT_NAMES
 
 FARTHEST_PX = 1e6

@@ -4,11 +4,11 @@
 import numpy as np
 import torch
 
-from dp3d_core.camera import Camera
 from dp3d_core.data import cameras, noise
 from dp3d_core.data.actions import ACTIONS, NO_LABEL, clip_labels
 from dp3d_core.data.sequences import EvalSequence
 from dp3d_core.data.windows import MotionBank, coco_like
+from dp3d_core.geometry.camera import Camera
 
 FIXED_CAMERAS = cameras.CameraRange(moving_share=0.0)
 

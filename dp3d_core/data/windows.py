@@ -13,7 +13,7 @@ import torch
 from dp3d_core.data import cameras, noise
 from dp3d_core.data.actions import clip_labels
 from dp3d_core.data.motions import clip_weights
-from dp3d_core.observation import follow_all, observe
+from dp3d_core.geometry.observation import follow_all, observe
 from dp3d_core.skeleton import MIRROR, PARENTS
 
 # Bones that stretch together, so that bodies stay symmetric: legs, shins, arms, forearms, trunk, hips, shoulders, head.

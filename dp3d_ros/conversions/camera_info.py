@@ -1,6 +1,6 @@
 """sensor_msgs/CameraInfo to and from `dp3d_core.Camera`. Knows nothing of rclpy."""
 
-from dp3d_core.camera import Camera
+from dp3d_core.geometry.camera import Camera
 from dp3d_ros.conversions.keypoints import BadMessage
 
 

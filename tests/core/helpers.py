@@ -4,11 +4,11 @@
 import numpy as np
 import torch
 
-from dp3d_core.camera import Camera
 from dp3d_core.checkpoint import Checkpoint
 from dp3d_core.config import ModelConfig
 from dp3d_core.data.actions import ACTIONS
 from dp3d_core.data.motions import Motions
+from dp3d_core.geometry.camera import Camera
 from dp3d_core.lift import Lifter
 from dp3d_core.model import Denoiser
 from dp3d_core.prompts import NAMES, TextBank

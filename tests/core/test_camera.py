@@ -7,8 +7,8 @@ import pytest
 import torch
 from helpers import CAMERA, LENS, walk
 
-from dp3d_core.camera import CENTRE_TIME_S, Camera, follow, person_view, turn_rays, turn_to
 from dp3d_core.data import cameras as training
+from dp3d_core.geometry.camera import CENTRE_TIME_S, Camera, follow, person_view, turn_rays, turn_to
 
 FISHEYE = Camera(
     fx=400.0, fy=400.0, cx=480.0, cy=270.0, width=960, height=540, model="equidistant",

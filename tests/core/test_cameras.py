@@ -5,7 +5,7 @@ import pytest
 from helpers import CAMERA, by_joint_config, random_lifter, tiny_config
 from test_streaming import Recorder, irregular, keypoints, same
 
-from dp3d_core.camera import Camera
+from dp3d_core.geometry.camera import Camera
 
 CAMERAS = {
     "left": CAMERA,

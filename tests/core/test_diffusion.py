@@ -19,7 +19,7 @@ from dp3d_core.diffusion import (
     rolling_layout,
 )
 from dp3d_core.model import Prediction
-from dp3d_core.objective import LAYOUTS, draw_layout, step_losses, weigh
+from dp3d_core.training.objective import LAYOUTS, draw_layout, step_losses, weigh
 
 
 def some(*shape, seed=0):

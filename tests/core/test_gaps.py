@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dp3d_core.gaps import BRIDGE_S, CONFIDENCE_TIME_S, SPEED_TIME_S, bridge, bridge_all, forgotten
+from dp3d_core.geometry.gaps import BRIDGE_S, CONFIDENCE_TIME_S, SPEED_TIME_S, bridge, bridge_all, forgotten
 
 STEP_S = 1 / 30
 

@@ -10,7 +10,6 @@ import pytest
 from helpers import swing
 from scipy.spatial.transform import Rotation
 
-from dp3d_core.benchmarks import human36m
 from dp3d_core.data import h36m
 from dp3d_core.data.actions import clip_labels
 from dp3d_core.data.h36m import (
@@ -25,6 +24,7 @@ from dp3d_core.data.h36m_cameras import read_cameras
 from dp3d_core.data.motions import load_motions
 from dp3d_core.data.mpi_inf_3dhp import FROM_FILE
 from dp3d_core.data.sequences import EvalSequence, check_joint_order
+from dp3d_core.evaluation.benchmarks import human36m
 from dp3d_core.skeleton import JOINT_NAMES, MIRROR, PARENTS
 
 SYMMETRY = [[4, 5, 6, 11, 12, 13], [1, 2, 3, 14, 15, 16]]
@@ -424,7 +424,7 @@ def test_all_motion_capture_has_bodies():
 
 
 def sequence_fields(frames=3):
-    from dp3d_core.camera import Camera
+    from dp3d_core.geometry.camera import Camera
 
     camera = Camera(fx=1000.0, fy=1000.0, cx=500.0, cy=500.0, width=1000, height=1000)
     return {

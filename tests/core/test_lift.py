@@ -7,11 +7,11 @@ import torch
 from helpers import CAMERA, LENS, random_lifter, seen, swing, tiny_config, walk
 
 from dp3d_core import lift as lift_module
-from dp3d_core.camera import Camera, turn_to
+from dp3d_core.geometry.camera import Camera, turn_to
+from dp3d_core.geometry.observation import follow_all, observe
+from dp3d_core.geometry.root import HEIGHT_SIGMA, Proportions, stature_m
 from dp3d_core.lift import Lifter
 from dp3d_core.model import Prediction
-from dp3d_core.observation import follow_all, observe
-from dp3d_core.root import HEIGHT_SIGMA, Proportions, stature_m
 
 STAMPS_S = np.cumsum(np.random.default_rng(0).choice([0.02, 0.033, 0.08], 40))
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from helpers import CAMERA, random_lifter, seen, tiny_config, walk, walking_motions
 
-from dp3d_core import methods
 from dp3d_core.data.actions import ACTIONS
 from dp3d_core.data.sequences import EvalSequence
+from dp3d_core.evaluation import methods
 from dp3d_core.sampler import AGGREGATES
 
 

@@ -545,6 +545,7 @@ def test_summary_refuses_mixtures_and_wrong_shapes():
 
 
 def test_metrics_import_neither_torch_nor_scipy():
-    code = "import sys, dp3d_core.metrics, dp3d_core.filters; print(*{'torch', 'scipy', 'cv2'} & set(sys.modules))"
+    modules = "dp3d_core.metrics, dp3d_core.evaluation.filters"
+    code = f"import sys, {modules}; print(*{{'torch', 'scipy', 'cv2'}} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""

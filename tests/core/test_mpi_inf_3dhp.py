@@ -4,8 +4,6 @@ import numpy as np
 import pytest
 from helpers import swing
 
-from dp3d_core.benchmarks import mpi_inf_3dhp
-from dp3d_core.camera import Camera
 from dp3d_core.data.mpi_inf_3dhp import (
     FILE_JOINTS,
     FROM_FILE,
@@ -16,6 +14,8 @@ from dp3d_core.data.mpi_inf_3dhp import (
     load_3dhp_train,
     read_calibration,
 )  # fmt: skip
+from dp3d_core.evaluation.benchmarks import mpi_inf_3dhp
+from dp3d_core.geometry.camera import Camera
 from dp3d_core.metrics import auc, mpjpe_mm, pck
 from dp3d_core.skeleton import JOINT_NAMES
 

@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from helpers import CAMERA, seen, walk
 
-from dp3d_core.camera import turn_to
-from dp3d_core.observation import LOG_SIZE_CENTRE, RAY_LIMIT, follow_all, observe
-from dp3d_core.viewpoint import Viewpoint, look
+from dp3d_core.geometry.camera import turn_to
+from dp3d_core.geometry.observation import LOG_SIZE_CENTRE, RAY_LIMIT, follow_all, observe
+from dp3d_core.geometry.viewpoint import Viewpoint, look
 
 
 def some_rays(frames=6, seed=0):

@@ -28,8 +28,8 @@ from dp3d_core.data.paired import (
     sample_pairs,
 )
 from dp3d_core.data.sequences import EvalSequence
-from dp3d_core.observation import follow_all, observe
-from dp3d_core.root import solve
+from dp3d_core.geometry.observation import follow_all, observe
+from dp3d_core.geometry.root import solve
 from dp3d_core.skeleton import MIRROR
 
 

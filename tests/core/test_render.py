@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from dp3d_core.ground import Ground, estimate_ground
-from dp3d_core.render import colour_of, make_scene, render_frame, write_video
+from dp3d_core.drawing.ground import Ground, estimate_ground
+from dp3d_core.drawing.render import colour_of, make_scene, render_frame, write_video
 from dp3d_core.skeleton import BONES
 from dp3d_core.types import Skeletons
 

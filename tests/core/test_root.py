@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from helpers import swing
 
-from dp3d_core.camera import RAY_FARTHEST
-from dp3d_core.root import (
+from dp3d_core.geometry.camera import RAY_FARTHEST
+from dp3d_core.geometry.root import (
     COAST_S,
     DETECTOR_SIGMA_M,
     HEIGHT_SIGMA,

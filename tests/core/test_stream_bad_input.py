@@ -7,10 +7,10 @@ from helpers import CAMERA, random_lifter, seen, tiny_config, walk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dp3d_core.camera import Camera
 from dp3d_core.config import StreamConfig
+from dp3d_core.geometry.camera import Camera
+from dp3d_core.live.streaming import LATE_S
 from dp3d_core.skeleton import JOINT_SETS
-from dp3d_core.streaming import LATE_S
 
 LIFTER = random_lifter()
 STAMPS_S = np.arange(90) / 30

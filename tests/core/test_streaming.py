@@ -8,10 +8,10 @@ import pytest
 import torch
 from helpers import CAMERA, by_joint_config, random_lifter, seen, tiny_config, walk
 
-from dp3d_core.camera import Camera
 from dp3d_core.diffusion import rolling_layout
-from dp3d_core.gaps import bridge_all
-from dp3d_core.observation import follow_all, observe
+from dp3d_core.geometry.camera import Camera
+from dp3d_core.geometry.gaps import bridge_all
+from dp3d_core.geometry.observation import follow_all, observe
 from dp3d_core.skeleton import BONES
 
 WINDOW = tiny_config().window_frames
@@ -362,7 +362,7 @@ def test_known_height_scales_the_depth():
     stamps_s = np.arange(30) / 30
     joints = walk(stamps_s)
     plain, stream = with_truth(joints, stamps_s)
-    from dp3d_core.root import stature_m
+    from dp3d_core.geometry.root import stature_m
 
     stature = float(stature_m(stream._batch.tracks.bones.length_m[:1])[0])
     taller, _ = with_truth(joints, stamps_s, person_height_m=1.2 * stature)

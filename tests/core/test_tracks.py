@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from helpers import tiny_config
 
-from dp3d_core.tracks import Tracks
+from dp3d_core.live.tracks import Tracks
 
 
 def marked(tracks, person, value):

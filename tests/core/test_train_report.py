@@ -8,7 +8,7 @@ import pytest
 import torch
 from helpers import swing
 
-from dp3d_core.train_report import HALF_HEIGHT_M, PICTURED, TILE_PX, Reporter, draw_poses
+from dp3d_core.training.report import HALF_HEIGHT_M, PICTURED, TILE_PX, Reporter, draw_poses
 
 
 def test_scalars_and_pictures_can_be_read_back(tmp_path, capsys):

@@ -65,7 +65,7 @@ def test_exact_2d_and_pose_are_one_geometry():
     rays = (batch.seen[..., :2] * size).double().flatten(0, 1).numpy()
     trust = batch.seen[..., 2].double().flatten(0, 1).numpy()
     pose = batch.pose_m.double().flatten(0, 1).numpy()
-    from dp3d_core.root import solve
+    from dp3d_core.geometry.root import solve
 
     root, _, solved = solve(pose, rays, trust, np.full(trust.shape, 0.03))
     placed = pose + root[:, None]

@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dp3d_core.camera import Camera
-from dp3d_core.gaps import last_rays
-from dp3d_core.intake import Intake, seconds
+from dp3d_core.geometry.camera import Camera
+from dp3d_core.geometry.gaps import last_rays
+from dp3d_core.geometry.viewpoint import rays_moved
+from dp3d_core.live.intake import Intake, seconds
 from dp3d_core.skeleton import adapt
 from dp3d_core.types import Skeletons
-from dp3d_core.viewpoint import rays_moved
 
 LATE_S = 0.5
 """A frame that lies back less is late, as detectors on several threads are; more, and time itself has jumped."""

@@ -1,6 +1,6 @@
 """Scores a method over sequences: pooled metrics by group, and beside them, named oracle, what the truth could choose.
 
-A method is a function of an `EvalSequence` as in `dp3d_core.methods`. Knows no files and no command line.
+A method is a function of an `EvalSequence` as in `dp3d_core.evaluation.methods`. Knows no files and no command line.
 """
 # H hypotheses, T frames, J = 17 joints
 
@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from dp3d_core import methods
+from dp3d_core.evaluation import methods
 from dp3d_core.metrics import (
     Summary,
     fit_temperature_to_coverage,

@@ -8,7 +8,7 @@ import json
 from collections import defaultdict
 from statistics import mean
 
-from dp3d_core.report import strict
+from dp3d_core.evaluation.report import strict
 
 TABLE_MD, TABLE_JSON = "table.md", "table.json"
 COLUMNS = (

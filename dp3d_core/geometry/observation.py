@@ -5,7 +5,7 @@ beyond one step of the virtual camera.
 """
 # B batch, J = 17 joints
 
-from dp3d_core.camera import follow, person_view, turn_rays, turn_to
+from dp3d_core.geometry.camera import follow, person_view, turn_rays, turn_to
 
 LOG_SIZE_CENTRE = -2.5
 """Natural log of a typical RMS spread in rays: a standing person about 5 m away."""

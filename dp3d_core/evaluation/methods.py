@@ -10,9 +10,9 @@ import torch
 from dp3d_core.data import noise
 from dp3d_core.data.actions import ACTIONS, NO_LABEL, label
 from dp3d_core.data.windows import MotionBank, sample_batch
-from dp3d_core.gaps import bridge_all
-from dp3d_core.observation import follow_all, observe
-from dp3d_core.root import solve
+from dp3d_core.geometry.gaps import bridge_all
+from dp3d_core.geometry.observation import follow_all, observe
+from dp3d_core.geometry.root import solve
 from dp3d_core.sampler import aggregate_mean, aggregate_placed, check_aggregate
 
 

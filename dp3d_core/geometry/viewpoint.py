@@ -9,8 +9,8 @@ from math import exp, log, sqrt
 
 import numpy as np
 
-from dp3d_core.camera import CENTRE_TIME_S, LEAST_DEPTH, turn_axes
-from dp3d_core.observation import LOG_SIZE_CENTRE, RAY_LIMIT
+from dp3d_core.geometry.camera import CENTRE_TIME_S, LEAST_DEPTH, turn_axes
+from dp3d_core.geometry.observation import LOG_SIZE_CENTRE, RAY_LIMIT
 
 RAY_CHANGE = 0.005
 """Rays that move by less, 2 cm at 4 m, are where they were: a detector errs by as much."""

@@ -9,7 +9,7 @@ from math import exp, log, sqrt
 
 import numpy as np
 
-from dp3d_core.camera import RAY_FARTHEST
+from dp3d_core.geometry.camera import RAY_FARTHEST
 from dp3d_core.skeleton import BONES
 
 DETECTOR_SIGMA_M = 0.02

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dp3d_core.ground import Ground, estimate_ground
+from dp3d_core.drawing.ground import Ground, estimate_ground
 
 WIDTH, HEIGHT = 1600, 720
 """Size of the whole picture in pixels: the camera's picture in the left half, the views in the right one."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dp3d_core.scene import HEIGHT, WIDTH, make_scene
+from dp3d_core.drawing.scene import HEIGHT, WIDTH, make_scene
 from dp3d_core.skeleton import BONES, LEFT, RIGHT
 
 __all__ = ["colour_of", "make_scene", "render_frame", "write_video"]

@@ -9,10 +9,10 @@ from collections import deque
 
 import numpy as np
 
-from dp3d_core.gaps import forgotten
+from dp3d_core.geometry.gaps import forgotten
+from dp3d_core.geometry.root import Proportions, RootFilter
+from dp3d_core.geometry.viewpoint import Viewpoint
 from dp3d_core.model.prompts import POOL_TIMES_S, POOL_WIDTH
-from dp3d_core.root import Proportions, RootFilter
-from dp3d_core.viewpoint import Viewpoint
 
 
 class Person:

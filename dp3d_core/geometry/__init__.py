@@ -1,0 +1,1 @@
+"""From pixels to what the network sees, and from its poses to metres in the camera."""
