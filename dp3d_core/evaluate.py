@@ -22,22 +22,23 @@ from dp3d_core.sampler import AGGREGATES
 MODES = ("stream", "offline", "table")
 
 
-def evaluate(*, lifter, benchmark, mode="stream", lookahead=0, steps=1, samples=1, aggregate="mean", causal=False,
-             oracle_label=False, baselines=None, seed=0):  # fmt: skip
+def evaluate(*, lifter, benchmark, mode="stream", lookahead=0, steps=1, samples=1, aggregate="mean", flip=False,
+             causal=False, oracle_label=False, baselines=None, seed=0):  # fmt: skip
     """The evaluation as a JSON-ready dict: what made the numbers, overall, groups and baselines ({name: method})."""
     protocol = {"joints": benchmark.joints, "pck_joints": benchmark.pck_joints}
     name, notes = mode, list(benchmark.notes)
     if mode == "stream":
         method = partial(methods.stream, lifter, lookahead=lookahead)
     else:
-        options = {"steps": steps, "causal": causal, "oracle_label": oracle_label}
+        options = {"steps": steps, "flip": flip, "causal": causal, "oracle_label": oracle_label}
         if aggregate != "mean" and samples == 1:
             raise ValueError(f"aggregate: expected more than one hypothesis for {aggregate}, got samples 1")
         if samples != 1:
             method = partial(methods.sampled, lifter, samples=samples, aggregate=aggregate, seed=seed, **options)
         else:
             method = partial(methods.offline, lifter, **options)
-        name = ("offline_causal" if causal else mode) + ("_oracle_label" if oracle_label else "")
+        name = ("offline_causal" if causal else mode) + ("_flip" if flip else "")
+        name += "_oracle_label" if oracle_label else ""
     if oracle_label:
         told = sum(methods.true_action(lifter, sequence) is not None for sequence in benchmark.sequences)
         if not told:
@@ -98,7 +99,7 @@ def main(argv=None):
             return
         offline = {
             "steps": arguments.steps, "samples": arguments.samples, "aggregate": arguments.aggregate,
-            "causal": arguments.causal, "oracle_label": arguments.oracle_label,
+            "flip": arguments.flip, "causal": arguments.causal, "oracle_label": arguments.oracle_label,
         }  # fmt: skip
         options = {"lifter": lifter, "baselines": baselines, "seed": arguments.seed}
         if mode == "table":
@@ -141,6 +142,7 @@ def _parser():
         "--samples", type=int, default=1, help="hypotheses (offline); more than one also prints the oracle best of them"
     )
     add("--aggregate", default="mean", choices=AGGREGATES, help="how hypotheses become one answer (offline)")
+    add("--flip", action="store_true", help="lift the mirrored person too and take the mean (offline), as papers do")
     add("--causal", action="store_true", help="offline, but looking back only, as a stream does")
     add("--oracle-label", action="store_true", help="give the true action (offline); an oracle")
     add("--seed", type=int, default=0, help="seed of cameras, detector noise and hypotheses")
@@ -155,6 +157,7 @@ def _refuse_offline_options(arguments):
         ("steps", 1),
         ("samples", 1),
         ("aggregate", "mean"),
+        ("flip", False),
         ("causal", False),
         ("oracle_label", False),
     ):

@@ -1,6 +1,8 @@
 """The facade: load weights once, lift whole sequences offline, or open live streams."""
 # T frames, K keypoints of the source, J = 17 joints, H hypotheses
 
+import math
+
 import numpy as np
 import torch
 
@@ -13,7 +15,7 @@ from dp3d_core.geometry.observation import follow_all, observe
 from dp3d_core.geometry.root import HEIGHT_SIGMA, KNOWN_HEIGHT_SIGMA, Proportions, smooth, solve
 from dp3d_core.live.batch import Streams
 from dp3d_core.sampler import aggregate_placed, check_aggregate, hypotheses
-from dp3d_core.skeleton import adapt
+from dp3d_core.skeleton import MIRROR, adapt, mirror
 from dp3d_core.skeleton import joint_set as find_joint_set
 from dp3d_core.types import Lifted
 
@@ -106,19 +108,21 @@ class Lifter:
 
     def lift(
         self, keypoints_px, confidence, stamps_s, *, camera, joint_set="coco17", person_height_m=0.0, steps=1,
-        samples=1, aggregate="mean", seed=0, causal=False, min_confidence=0.05, action_probability=None,
+        samples=1, aggregate="mean", flip=False, seed=0, causal=False, min_confidence=0.05, action_probability=None,
     ):  # fmt: skip
         """Lift one person's whole sequence, looking both ways in time (or back only, with `causal`).
 
         keypoints_px (T, K, 2), confidence (T, K) with 0 = missing, stamps_s (T,) ascending seconds. One step and one
         sample give the point estimate; with samples > 1 that many hypotheses are drawn (`sample` returns them all) and
         become one by `aggregate`: "mean", or joint by joint what reprojects best, "jpma" and "jpma_soft", about the
-        estimated root. action_probability (A,) is an oracle for evaluation. Returns `Lifted`.
+        estimated root. `flip` lifts the mirrored person too and answers with the mean of both, as the papers evaluate
+        (test-time flip, VideoPose3D): twice the cost. action_probability (A,) is an oracle for evaluation. Returns
+        `Lifted`.
         """
         check_aggregate(aggregate)
         pose_m, sigma_m, place, probability, seen = self._infer(
             keypoints_px, confidence, stamps_s, camera=camera, joint_set=joint_set, person_height_m=person_height_m,
-            steps=steps, samples=samples, seed=seed, causal=causal, min_confidence=min_confidence,
+            steps=steps, samples=samples, flip=flip, seed=seed, causal=causal, min_confidence=min_confidence,
             action_probability=action_probability,
         )  # fmt: skip
         joints_cam_m, root_sigma_m = place(pose_m.mean(0))
@@ -131,7 +135,7 @@ class Lifter:
 
     def sample(
         self, keypoints_px, confidence, stamps_s, *, camera, joint_set="coco17", person_height_m=0.0, steps=1,
-        samples=20, seed=0, causal=False, min_confidence=0.05, action_probability=None,
+        samples=20, flip=False, seed=0, causal=False, min_confidence=0.05, action_probability=None,
     ):  # fmt: skip
         """The hypotheses whose mean `lift` answers with the same arguments, each placed by its own estimated root.
 
@@ -140,14 +144,14 @@ class Lifter:
         """
         pose_m, sigma_m, place, *_ = self._infer(
             keypoints_px, confidence, stamps_s, camera=camera, joint_set=joint_set, person_height_m=person_height_m,
-            steps=steps, samples=samples, seed=seed, causal=causal, min_confidence=min_confidence,
+            steps=steps, samples=samples, flip=flip, seed=seed, causal=causal, min_confidence=min_confidence,
             action_probability=action_probability,
         )  # fmt: skip
         return np.stack([place(hypothesis)[0] for hypothesis in pose_m]), sigma_m
 
     def _infer(
-        self, keypoints_px, confidence, stamps_s, *, camera, joint_set, person_height_m, steps, samples, seed, causal,
-        min_confidence, action_probability,
+        self, keypoints_px, confidence, stamps_s, *, camera, joint_set, person_height_m, steps, samples, flip, seed,
+        causal, min_confidence, action_probability,
     ):  # fmt: skip
         """Poses (H, T, 17, 3), sigma (T, 17), a function from a pose to joints_cam_m and root sigma, actions, and what
         was seen: rays (T, 17, 2) in the camera with their confidence (T, 17)."""
@@ -176,8 +180,9 @@ class Lifter:
         state = follow_all(rays, trust[None], relative_s.astype(np.float32), np)
         seen, rotation, turned = observe(rays, trust[None], state, np)
         pose, variance, probability = self._denoise(
-            seen.astype(np.float32), relative_s, steps, samples, seed, causal, action_probability
-        )
+            seen.astype(np.float32), relative_s, steps=steps, samples=samples, flip=flip, seed=seed, causal=causal,
+            action_probability=action_probability,
+        )  # fmt: skip
         scale = self.config.pose_scale_m
         # several hypotheses disagree where 2D says little: their spread is part of the uncertainty
         sigma_m = np.sqrt(variance * (scale * self.temperature) ** 2 + (pose * scale).var(0).mean(-1))
@@ -196,7 +201,9 @@ class Lifter:
         return pose * scale, sigma_m.astype(np.float32), place, probability, in_camera
 
     @torch.inference_mode()
-    def _denoise(self, seen, relative_s, steps, samples, seed, causal, action_probability):
+    def _denoise(
+        self, seen, relative_s, *, steps=1, samples=1, flip=False, seed=0, causal=False, action_probability=None
+    ):
         """Clean poses (H, T, 17, 3), variance (T, 17) and action probabilities (T, A), chunk by chunk."""
         frames, overlap = seen.shape[1], self.config.window_frames
         device = next(self.denoiser.parameters()).device
@@ -221,8 +228,13 @@ class Lifter:
             pool = None if causal else rows_ahead(length, self.config.window_frames, device)
             from_noise = []
 
-            def denoise(noisy, level, piece=piece, stamps=stamps, mask=mask, pool=pool, from_noise=from_noise):
-                answer = self.denoiser(noisy, piece, level, stamps, mask, pool, oracle)
+            def ask(noisy, piece, level, stamps=stamps, mask=mask, pool=pool):
+                return self.denoiser(noisy, piece, level, stamps, mask, pool, oracle)
+
+            def denoise(noisy, level, piece=piece, ask=ask, from_noise=from_noise):
+                answer = ask(noisy, piece, level)
+                if flip:
+                    answer = _both(answer, ask(mirror(noisy), mirror(piece), level))
                 if level[0, 0] == 1:
                     from_noise.append(answer)
                 return answer.clean
@@ -238,6 +250,16 @@ class Lifter:
             if stop == frames:
                 return np.concatenate(poses, 1), np.concatenate(variances), np.concatenate(actions)
             start = stop
+
+
+def _both(answer, of_mirrored):
+    """The mean of an answer and of what the mirrored person's answer says in the mirror."""
+    other = of_mirrored.log_variance[..., list(MIRROR)]
+    return answer._replace(
+        clean=(answer.clean + mirror(of_mirrored.clean)) / 2,
+        log_variance=torch.logaddexp(answer.log_variance, other) - math.log(2),
+        action_logits=(answer.action_logits + of_mirrored.action_logits) / 2,
+    )
 
 
 def _check(keypoints_px, confidence, stamps_s, name):

@@ -23,6 +23,16 @@ MIRROR = tuple(
 """MIRROR[j] is the joint on the other side; applying it twice is the identity."""
 
 
+def mirror(joints):
+    """The person in a mirror, twice the identity: (..., 17, C), array or tensor, with x the first channel.
+
+    Left and right are exchanged, and x is negated.
+    """
+    turned = joints[..., list(MIRROR), :]
+    turned[..., 0] *= -1
+    return turned
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JointSet:
     """A detector's keypoints: names in order, limbs to draw, and how each of the 17 joints is made of them."""

@@ -16,7 +16,7 @@ from dp3d_core.data.h36m import TRAIN_SUBJECTS, load_h36m
 from dp3d_core.data.mpi_inf_3dhp import TRAIN_SIZE_PX, load_3dhp_train
 from dp3d_core.data.windows import Batch, coco_like, in_view
 from dp3d_core.geometry.camera import Camera
-from dp3d_core.skeleton import MIRROR
+from dp3d_core.skeleton import MIRROR, mirror
 
 DEV_SUBJECT = "S8"
 MPI_CAMERAS = 14
@@ -128,11 +128,7 @@ def mirrored(rays, confidence, relative_m):
 
     rays (..., 17, 2), confidence (..., 17), relative_m (..., 17, 3); a lens has left no trace in rays.
     """
-    other = list(MIRROR)
-    return (
-        rays[..., other, :] * torch.tensor([-1.0, 1.0]), confidence[..., other],
-        relative_m[..., other, :] * torch.tensor([-1.0, 1.0, 1.0]),
-    )  # fmt: skip
+    return mirror(rays), confidence[..., list(MIRROR)], mirror(relative_m)
 
 
 def human36m_pairs(data_3d, data_2d, cameras):

@@ -14,7 +14,7 @@ from dp3d_core.data import cameras, noise
 from dp3d_core.data.actions import clip_labels
 from dp3d_core.data.motions import clip_weights
 from dp3d_core.geometry.observation import follow_all, observe
-from dp3d_core.skeleton import MIRROR, PARENTS
+from dp3d_core.skeleton import PARENTS, mirror
 
 # Bones that stretch together, so that bodies stay symmetric: legs, shins, arms, forearms, trunk, hips, shoulders, head.
 _BONE_GROUPS = ((2, 5), (3, 6), (12, 15), (13, 16), (7, 8), (1, 4), (11, 14), (9, 10))
@@ -159,9 +159,8 @@ def sample_batch(bank, batch, frames, *, generator, augmentation=None, detector=
     turn = torch.zeros(batch, 3, 3)
     turn[:, 0, 0] = turn[:, 1, 1] = torch.cos(yaw)
     turn[:, 1, 0], turn[:, 0, 1], turn[:, 2, 2] = torch.sin(yaw), -torch.sin(yaw), 1
-    mirrored = pose[:, :, list(MIRROR)] * torch.tensor([-1.0, 1.0, 1.0])
     flip = uniform(batch) < 0.5
-    pose = torch.where(flip[:, None, None, None], mirrored, pose)
+    pose = torch.where(flip[:, None, None, None], mirror(pose), pose)
     root = torch.where(flip[:, None, None], root * torch.tensor([-1.0, 1.0, 1.0]), root)
     world = torch.einsum("bij,btkj->btki", turn, pose + root[:, :, None])
 

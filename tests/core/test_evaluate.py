@@ -128,6 +128,14 @@ def test_table_holds_every_lookahead_with_noisy_and_exact_2d(folder, capsys):
     assert found["exact: offline"]["detector_noise"] is None and "oracle 2D" in text
 
 
+def test_flip_is_named_and_is_another_answer(folder, capsys):
+    options = ("--motions", folder / "motions.npz", "--mode", "offline")
+    (_, plain), (text, flipped) = run(folder, capsys, *options), run(folder, capsys, *options, "--flip")
+    assert flipped["mode"] == "offline_flip" and "offline_flip: all" in text
+    assert flipped["overall"]["mpjpe_mm"] != plain["overall"]["mpjpe_mm"]
+    assert flipped["baselines"] == plain["baselines"]
+
+
 def test_human36m_is_the_mean_of_actions_over_all_cameras(folder, capsys):
     text, found = run(folder, capsys, *h36m_options(folder), "--mode", "offline")
     assert set(found["groups"]) == {"Walking", "Sitting"}
@@ -297,6 +305,7 @@ def test_json_writes_nan_as_null():
         (("--mpi-test", "missing.npz"), "calibration: expected two files"),
         (("--motions", "missing.npz"), "missing.npz"),
         (("--motions", "{motions}", "--lookahead", "0", "--samples", "3"), "--samples: expected with --mode offline"),
+        (("--motions", "{motions}", "--lookahead", "0", "--flip"), "--flip: expected with --mode offline"),
         (("--motions", "{motions}", "--split", "test"), "test"),
         (("--motions", "{motions}", "--rate-hz", "0"), "rate_hz: expected 1 to 240 frames per second, got 0"),
         (("--motions", "{motions}", "--rate-hz", "nan"), "rate_hz: expected 1 to 240"),

@@ -12,6 +12,7 @@ from dp3d_core.geometry.observation import follow_all, observe
 from dp3d_core.geometry.root import HEIGHT_SIGMA, Proportions, stature_m
 from dp3d_core.lift import Lifter
 from dp3d_core.model import Prediction
+from dp3d_core.skeleton import MIRROR, mirror
 
 STAMPS_S = np.cumsum(np.random.default_rng(0).choice([0.02, 0.033, 0.08], 40))
 
@@ -68,6 +69,22 @@ def test_known_height_scales_the_depth():
     assert (tall.root_sigma_m < plain.root_sigma_m).all()
 
 
+@pytest.mark.parametrize("steps", [1, 3])
+def test_flip_answers_the_mirrored_person_with_the_mirror_image(steps):
+    """Whatever the weights are, and only with `flip`; the camera's axis is the mirror."""
+    lifter = random_lifter()
+    pixels, confidence = seen(walk(STAMPS_S))
+    confidence[:, 3] = 0.4
+    turned = mirror(pixels - [CAMERA.cx, 0]) + [CAMERA.cx, 0]
+    both = [(pixels, confidence), (turned, confidence[:, list(MIRROR)])]
+    one, other = (lift(lifter, *one, flip=True, steps=steps) for one in both)
+    np.testing.assert_allclose(mirror(other.joints_cam_m), one.joints_cam_m, atol=2e-4)
+    np.testing.assert_allclose(other.sigma_m[:, list(MIRROR)], one.sigma_m, atol=2e-5)
+    np.testing.assert_allclose(other.action_probability, one.action_probability, atol=1e-5)
+    one, other = (lift(lifter, *one, steps=steps) for one in both)
+    assert np.abs(mirror(other.joints_cam_m) - one.joints_cam_m).max() > 0.01
+
+
 def test_shapes_types_and_probabilities():
     lifter = random_lifter()
     out = lift(lifter, *seen(walk(STAMPS_S)))
@@ -93,7 +110,7 @@ def test_causal_lift_ignores_the_future():
     other[30:] += 40
     calls = []
     original = lifter._denoise
-    lifter._denoise = lambda *arguments: calls.append(original(*arguments)) or calls[-1]
+    lifter._denoise = lambda *given, **options: calls.append(original(*given, **options)) or calls[-1]
     for sequence in (pixels, other):
         lift(lifter, sequence, confidence, causal=True)
         lift(lifter, sequence, confidence, causal=False)
@@ -109,7 +126,7 @@ def test_what_happens_much_later_changes_no_pose_and_no_action():
     pixels, confidence = seen(walk(stamps_s))
     other = pixels.copy()
     other[80:] += 60 * np.random.default_rng(0).normal(size=other[80:].shape)
-    denoised = lambda data: lifter._denoise(*observed(lifter, data, confidence, stamps_s), 1, 1, 0, False, None)  # noqa: E731
+    denoised = lambda data: lifter._denoise(*observed(lifter, data, confidence, stamps_s))  # noqa: E731
     before = 80 - 3 * (lifter.config.window_frames - 1)
     for now, changed in zip(denoised(pixels), denoised(other), strict=True):
         frames = -3 if now.ndim == 4 else 0

@@ -139,7 +139,7 @@ def test_a_window_that_holds_the_whole_sequence_answers_as_the_offline_pass():
     frame = 7
     windowed, _, _ = methods.windowed(lifter, sequence, lookahead=11 - frame)
     observed, rotation, _ = methods._observe(sequence)
-    pose, _, _ = lifter._denoise(observed[None].astype(np.float32), stamps_s[None], 1, 1, 0, False, None)
+    pose, _, _ = lifter._denoise(observed[None].astype(np.float32), stamps_s[None])
     expected = pose[0, frame] * lifter.config.pose_scale_m @ rotation[frame]
     np.testing.assert_allclose(windowed[frame] - windowed[frame, 0], expected, atol=1e-4)
 

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+import torch
 
-from dp3d_core.skeleton import BONES, JOINT_NAMES, JOINT_SETS, LEFT, MIRROR, PARENTS, RIGHT, adapt, joint_set
+from dp3d_core.skeleton import BONES, JOINT_NAMES, JOINT_SETS, LEFT, MIRROR, PARENTS, RIGHT, adapt, joint_set, mirror
 
 NEVER_DETECTED = {"Spine", "Head"}
 """Joints of ours that no common detector has."""
@@ -23,6 +24,13 @@ def expected_sources(name, keypoints):
 
 def test_double_mirror_is_identity():
     assert [MIRROR[MIRROR[joint]] for joint in range(17)] == list(range(17))
+    joints = np.random.default_rng(0).normal(size=(2, 5, 17, 3))
+    before = joints.copy()
+    np.testing.assert_array_equal(mirror(mirror(joints)), joints)
+    np.testing.assert_array_equal(joints, before)
+    np.testing.assert_array_equal(mirror(torch.from_numpy(joints)).numpy(), mirror(joints))
+    right, left = JOINT_NAMES.index("RWrist"), JOINT_NAMES.index("LWrist")
+    np.testing.assert_array_equal(mirror(joints)[..., left, :], joints[..., right, :] * [-1, 1, 1])
 
 
 def test_mirror_swaps_sides_and_keeps_the_tree():
