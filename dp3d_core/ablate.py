@@ -58,20 +58,25 @@ def mixste_like(full):
     def of_width(width):  # heads of equal, even width, for rotary positions
         return replace(base, joint_width=width, frame_width=width, heads=4 if width % 8 == 0 else 2)
 
-    return _as_dear(full, map(of_width, range(32, 2 * full.frame_width + 1, 4)))
+    return _nearest(full, map(of_width, range(32, 2 * full.frame_width + 1, 4)), multiply_adds)
 
 
-def wider_plain(full):
-    """`full` with all parts off and its frame tokens widened to `full`'s cost."""
+def wider_plain(full, measure):
+    """`full` with all parts off and its frame tokens widened to what `measure` says of `full`: its cost or its size."""
     widths = range(full.frame_width, 2 * full.frame_width + 1, 2 * full.heads)
-    return _as_dear(full, (replace(full, frame_width=width, **PARTS_OFF) for width in widths))
+    return _nearest(full, (replace(full, frame_width=width, **PARTS_OFF) for width in widths), measure)
 
 
-def _as_dear(full, candidates):
-    """The first of ever dearer models after which they move away from `full`'s multiply-adds."""
-    target, best = multiply_adds(full), None
+def parameters(model):
+    """Number of parameters in training, the hallucination heads included."""
+    return sum(p.numel() for p in Denoiser(model, len(ACTIONS)).parameters())
+
+
+def _nearest(full, candidates, measure):
+    """The first of ever larger models after which they move away from `full`'s measure."""
+    target, best = measure(full), None
     for model in candidates:
-        distance = abs(log(multiply_adds(model) / target))
+        distance = abs(log(measure(model) / target))
         if best is not None and distance > best[0]:
             break
         best = distance, model
@@ -91,7 +96,8 @@ def variants(full=REDUCED):
         "no plain start": (full, {"plain_share": 0.0}),
         "regression": (full, regression),
         "plain regressor": (replace(full, **PARTS_OFF), regression),
-        "wider plain regressor": (wider_plain(full), regression),
+        "plain regressor of equal size": (wider_plain(full, parameters), regression),
+        "plain regressor of equal cost": (wider_plain(full, multiply_adds), regression),
         "MixSTE regressor": (mixste_like(full), regression),
     }
 
@@ -161,7 +167,7 @@ def run_one(name, model, options, motions_path, motions, folder):
     result = {
         "variant": name, "seed": options.seed, "motions": Path(motions_path).name, "model": to_dict(model),
         "train": to_dict(options), "multiply_adds_m": multiply_adds(model),
-        "parameters": sum(p.numel() for p in Denoiser(model, len(ACTIONS)).parameters()),
+        "parameters": parameters(model),
         "minutes": checkpoint.load(weights).provenance["minutes"], "temperature": temperature, "rows": rows,
     }  # fmt: skip
     part = folder / "result.part"

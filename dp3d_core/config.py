@@ -153,7 +153,7 @@ class TrainConfig:
         0.6, "share of training, from its start, in plain passes without noise, as in regression", low=0.0, high=1.0
     )
     unconditional: float = option(
-        0.2, "share of whole windows with real noise whose 2D is all dropped (the prior)", low=0.0, high=1.0
+        0.35, "share of whole windows with real noise whose 2D is all dropped (the prior)", low=0.0, high=1.0
     )
     seed: int = option(0, "seed of weights, data and noise", low=0)
     precision: str = option("bfloat16", "autocast precision", choices=("float32", "bfloat16"))

@@ -28,7 +28,7 @@ def hypotheses(denoise, noise, steps):
     """`ddim` of each of several noises (H, B, T, J, 3), all standard normal: samples of the same shape.
 
     Each frame's noise is its own, as in training; the network makes the samples smooth. One noise held over all frames
-    would be an input that it never saw (recipes/experiments.md, 13).
+    would be an input that it never saw (recipes/experiments.md, 7).
     """
     return torch.stack([ddim(denoise, sample, steps) for sample in noise])
 

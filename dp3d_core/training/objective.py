@@ -11,9 +11,11 @@ import torch
 from dp3d_core.diffusion import band_mask, causal_mask, diffuse, losses, rolling_layout
 
 LAYOUTS = ("causal", "rolling", "offline")
-LAYOUT_SHARES = (0.40, 0.35, 0.25)
+LAYOUT_SHARES = (0.55, 0.20, 0.25)
 LOOKAHEADS = (2, 4)
-POINT_SHARE = 0.75
+AT_END_SHARE = 0.7
+"""Share of whole windows at noise level 1. The others are at every level, a fifth of them at one of its own a frame."""
+POINT_SHARE = 0.9
 """Share of all-noise sequences whose noise is zero: the mode of point estimates. The others see real noise."""
 OWN_SHARE = 0.7
 """Share of rolling sequences whose rows under refinement hold the network's own estimate; the others hold the truth
@@ -67,7 +69,7 @@ def step_losses(denoiser, network, batch, layout, train, generator, hallucinate=
         by_frame = uniform(len(clean), 1) < 0.2
         level = torch.where(by_frame, uniform(len(clean), frames), level)
         kind = uniform(len(clean))
-        at_end = (kind < 0.5)[:, None]
+        at_end = (kind < AT_END_SHARE)[:, None]
         level = torch.where(at_end, torch.ones_like(level), level)
         point = at_end & (uniform(len(clean), 1) < POINT_SHARE)
         noisy = diffuse(clean, torch.where(point[..., None, None], torch.zeros_like(noise), noise), level)

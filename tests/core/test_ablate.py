@@ -93,9 +93,10 @@ def test_variants_differ_from_full_in_what_their_name_says():
     assert changed["no action prompts"] == {"action_prompts"} and changed["no affinity"] == {"affinity"}
     assert changed["no hallucination"] == {"hallucinated_frames"} and changed["no part prompts"] == {"part_prompts"}
     assert changed["no log-variance"] == {"log_variance"} and changed["plain regressor"] == set(ablate.PARTS_OFF)
-    assert changed["wider plain regressor"] == set(ablate.PARTS_OFF) | {"frame_width"}
+    wider = [f"plain regressor of equal {what}" for what in ("size", "cost")]
+    assert all(changed[name] == set(ablate.PARTS_OFF) | {"frame_width"} for name in wider)
     changes = {name: change for name, (_, change) in every.items() if change}
-    plain = ("regression", "plain regressor", "wider plain regressor", "MixSTE regressor")
+    plain = ("regression", "plain regressor", *wider, "MixSTE regressor")
     assert changes == {key: {"objective": "regression"} for key in plain} | {"no plain start": {"plain_share": 0.0}}
 
 
@@ -103,8 +104,10 @@ def test_baselines_cost_what_full_costs_and_mixste_alternates_joint_tokens():
     model = ablate.mixste_like(ablate.REDUCED)
     assert model.temporal_token == "joint" and model.joint_width == model.frame_width
     assert model.joint_layers == model.frame_layers
-    for dear in (model, ablate.wider_plain(ablate.REDUCED)):
+    for dear in (model, ablate.wider_plain(ablate.REDUCED, ablate.multiply_adds)):
         assert 0.85 < ablate.multiply_adds(dear) / ablate.multiply_adds(ablate.REDUCED) < 1.18
+    large = ablate.wider_plain(ablate.REDUCED, ablate.parameters)
+    assert 0.9 < ablate.parameters(large) / ablate.parameters(ablate.REDUCED) < 1.1
 
 
 def test_multiply_adds_count_a_linear_layer_as_its_weights():
