@@ -141,25 +141,26 @@ class Denoiser(nn.Module):
 
     def _rows(self, noisy, seen, noise_level, stamps_s, bias, summary, logits, context, action_probability):
         condition = self.noise_embed(noise_features(noise_level))
-        tokens = None
+        prompts = None
         if self.prompts is not None:
             if summary is None:
                 summary = noisy.new_zeros(*noisy.shape[:2], 1)
             probability = torch.softmax(logits.float(), -1) if logits is not None else None
-            tokens = self.prompts.tokens(summary, probability if action_probability is None else action_probability)
-            condition = condition + self.prompts.pts(tokens)
+            probability = probability if action_probability is None else action_probability
+            *prompts, share = self.prompts.read(summary, probability)
+            condition = condition + share
 
         joints = self.embed(torch.cat([noisy, seen], -1)) + self.joint_name
         angles = self.temporal[0].angles(stamps_s)
         row_condition = condition[:, None]
         if self.by_joint:
-            frames, fresh = self._alternate(joints, condition, row_condition, tokens, angles, bias, context)
+            frames, fresh = self._alternate(joints, condition, row_condition, prompts, angles, bias, context)
         else:
             for block in self.spatial:
                 joints = block(joints, condition)
             frames = self.to_frame(joints.flatten(-2))[:, None]
             if self.prompts is not None:
-                frames = self.prompts.attend(frames, tokens)
+                frames = self.prompts.attend(frames, *prompts)
             fresh = []
             for index, block in enumerate(self.temporal):
                 frames, k, v = block(frames, row_condition, angles, bias, _past(context, index))
@@ -182,7 +183,7 @@ class Denoiser(nn.Module):
             logits = noisy.new_zeros(*noisy.shape[:2], self.action_count)
         return Prediction(clean, log_variance, logits, neighbours), fresh
 
-    def _alternate(self, joints, condition, row_condition, tokens, angles, bias, context):
+    def _alternate(self, joints, condition, row_condition, prompts, angles, bias, context):
         """MixSTE's order: a spatial block, then a temporal one, on joint tokens throughout."""
         fresh = []
         for index in range(max(len(self.spatial), len(self.temporal))):
@@ -191,7 +192,7 @@ class Denoiser(nn.Module):
             if index < len(self.temporal):
                 frames = self.to_frame(joints).transpose(1, 2)
                 if index == 0 and self.prompts is not None:
-                    frames = self.prompts.attend(frames, tokens)
+                    frames = self.prompts.attend(frames, *prompts)
                 frames, k, v = self.temporal[index](frames, row_condition, angles, bias, _past(context, index))
                 fresh.append((k, v))
                 joints = self.to_joint(frames.transpose(1, 2))

@@ -8,6 +8,7 @@ speed, head, body, arms, legs}; "action" is the seventh. Where no text tower is 
 
 import torch
 from torch import nn
+from torch.nn.functional import linear
 
 from dp3d_core.model.attention import attend
 
@@ -89,23 +90,29 @@ class PromptBank(nn.Module):
         self.out = nn.Linear(config.frame_width, config.frame_width)
         self.condition = nn.Linear(width, config.condition_width)
 
-    def tokens(self, summary, probability):
-        """Prompt tokens (B, N, tokens, width) of each frame, from APL's summary and action distribution."""
+    def read(self, summary, probability):
+        """What each frame's prompt tokens are to the network, from APL's summary and action distribution (B, N, ...).
+
+        Returns keys and values (B, N, tokens, D), and the prompts' share of the FiLM condition v = P[L] + F(t),
+        (B, N, Dc). Projections are linear: the bank is projected once, not frame by frame, and mixed afterwards.
+        """
         bank = self.norm(self.baked + self.modifier)
         lead = summary.shape[:-1]
-        tokens = [bank[: self.parts].expand(*lead, -1, -1)]
         if self.actions:
-            tokens.append((probability.to(bank.dtype) @ bank[self.parts :])[..., None, :])
-            tokens.append(self.residual(summary).unflatten(-1, (RESIDUAL_TOKENS, -1)))
-        return torch.cat(tokens, -2)
+            residual = self.residual(summary).unflatten(-1, (RESIDUAL_TOKENS, -1))
 
-    def pts(self, tokens):
-        """The prompts' share of the FiLM condition v = P[L] + F(t): (B, N, tokens, width) to (B, N, Dc)."""
-        return self.condition(tokens.mean(-2))
+        def through(layer):
+            known = linear(bank, layer.weight)
+            tokens = [known[: self.parts].expand(*lead, -1, -1)]
+            if self.actions:
+                mixture = probability.to(known.dtype) @ known[self.parts :]
+                tokens += [mixture[..., None, :], linear(residual, layer.weight)]
+            return torch.cat(tokens, -2) + layer.bias
 
-    def attend(self, frames, tokens):
-        """frames (B, G, N, D) attend to their own prompt tokens (B, N, tokens, width)."""
+        return through(self.key), through(self.value), through(self.condition).mean(-2)
+
+    def attend(self, frames, keys, values):
+        """frames (B, G, N, D) attend to their own prompt tokens, keys and values (B, N, tokens, D)."""
         query = self.query(self.norm_frame(frames))[..., None, :]
-        key, value = self.key(tokens)[:, None], self.value(tokens)[:, None]
         zero = torch.zeros((), dtype=query.dtype, device=query.device)
-        return frames + self.out(attend(query, key, value, zero, self.heads)[..., 0, :])
+        return frames + self.out(attend(query, keys[:, None], values[:, None], zero, self.heads)[..., 0, :])

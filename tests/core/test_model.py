@@ -193,11 +193,28 @@ def test_each_sample_is_paired_with_its_own_prompt():
     after = denoiser(*arguments, action_probability=oracle).clean
     moved = (after - before).abs().amax((1, 2, 3))
     assert moved[1] > 1e-3 and moved[0] < 1e-6 and moved[2] < 1e-6
-    tokens = denoiser.prompts.tokens(some(3, 1, 128), oracle[:, None])
-    mixture = tokens[:, 0, denoiser.prompts.parts]
+    keys, _, _ = denoiser.prompts.read(some(3, 1, 128), oracle[:, None])
+    mixture = keys[:, 0, denoiser.prompts.parts]
     bank = denoiser.prompts.norm(denoiser.prompts.baked + denoiser.prompts.modifier)[denoiser.prompts.parts :]
-    torch.testing.assert_close(mixture[1], bank[2])
-    torch.testing.assert_close(mixture[0], bank.mean(0), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(mixture[1], denoiser.prompts.key(bank[2]), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(mixture[0], denoiser.prompts.key(bank.mean(0)), atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("without", [None, "action_prompts", "part_prompts"])
+def test_prompts_projected_once_are_what_each_frame_would_project(without):
+    denoiser = random_denoiser(tiny_config(**({without: False} if without else {})))
+    prompts, summary = denoiser.prompts, some(3, 5, 128)
+    probability = torch.softmax(some(3, 5, len(ACTIONS)), -1)
+    bank = prompts.norm(prompts.baked + prompts.modifier)
+    tokens = [bank[: prompts.parts].expand(3, 5, -1, -1)]
+    if prompts.actions:
+        tokens += [(probability @ bank[prompts.parts :])[..., None, :], prompts.residual(summary)[..., None, :]]
+    tokens = torch.cat(tokens, -2)
+    keys, values, share = prompts.read(summary, probability)
+    torch.testing.assert_close(keys, prompts.key(tokens), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(values, prompts.value(tokens), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(share, prompts.condition(tokens.mean(-2)), atol=1e-5, rtol=1e-5)
 
 
 @torch.no_grad()
