@@ -55,6 +55,8 @@ class Denoiser(nn.Module):
         joint, frame, condition = config.joint_width, config.frame_width, config.condition_width
         self.by_joint = config.temporal_token == "joint"
         self.embed = nn.Linear(3 + SEEN_CHANNELS, joint)
+        # plain passes never touch these: random ones would upset what was learned once noise comes in (experiment 17)
+        nn.init.zeros_(self.embed.weight[:, :3])
         self.joint_name = nn.Parameter(torch.randn(17, joint) * 0.02)
         self.noise_embed = nn.Sequential(nn.Linear(8, condition), nn.SiLU(), nn.Linear(condition, condition))
         self.action_encoder = ActionEncoder(actions, SEEN_CHANNELS) if config.action_prompts else None

@@ -35,7 +35,7 @@ def test_two_steps_of_two_variants_make_a_table(finished):
     assert list(rows) == ["full", "MixSTE regressor"]
     assert rows["full"]["minus_full_mm"] in ([0.0], []) and rows["full"]["seeds"] == [0]
     text = (finished / TABLE_MD).read_text()
-    assert "| full | 1.26 |" in text and "joint width 32, frame width 128" in text and "2 steps of 2 × 8 frames" in text
+    assert "| full | 1.16 |" in text and "joint width 32, frame width 128" in text and "2 steps of 2 × 8 frames" in text
 
 
 def test_finished_runs_are_skipped_and_refused_without_resume(finished, motions, capsys):

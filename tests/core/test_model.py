@@ -217,6 +217,17 @@ def test_prompts_projected_once_are_what_each_frame_would_project(without):
     torch.testing.assert_close(share, prompts.condition(tokens.mean(-2)), atol=1e-5, rtol=1e-5)
 
 
+def test_noise_breaks_nothing_of_what_plain_passes_taught_and_is_learned_from_there():
+    """A new network answers noise as it answers zeros, yet its weights for noise receive gradients."""
+    denoiser = Denoiser(tiny_config(), len(ACTIONS)).eval()
+    noisy, *others = question()
+    answer = denoiser(noisy, *others).clean
+    assert noisy.abs().max() > 0.1
+    torch.testing.assert_close(answer, denoiser(0 * noisy, *others).clean, rtol=0, atol=0)
+    answer.square().mean().backward()
+    assert denoiser.embed.weight.grad[:, :3].abs().max() > 0
+
+
 @torch.no_grad()
 def test_oracle_label_changes_only_the_conditioning():
     denoiser = random_denoiser()
