@@ -167,6 +167,10 @@ class Lifter:
                 f"action_probability: expected ({len(self.actions)},), one of each action, got "
                 f"{np.shape(action_probability)}"
             )
+        if action_probability is not None and not abs(np.sum(action_probability) - 1) < 1e-3:
+            raise ValueError(
+                f"action_probability: expected probabilities that sum to 1, got a sum of {np.sum(action_probability):g}"
+            )
         keypoints_px, confidence, stamps_s = _check(keypoints_px, confidence, stamps_s, joint_set)
         pixels, trust = adapt(keypoints_px, confidence, find_joint_set(joint_set))
         trust[trust < min_confidence] = 0

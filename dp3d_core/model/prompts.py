@@ -8,7 +8,6 @@ speed, head, body, arms, legs}; "action" is the seventh. Where no text tower is 
 
 import torch
 from torch import nn
-from torch.nn.functional import linear
 
 from dp3d_core.model.attention import attend
 
@@ -94,7 +93,8 @@ class PromptBank(nn.Module):
         """What each frame's prompt tokens are to the network, from APL's summary and action distribution (B, N, ...).
 
         Returns keys and values (B, N, tokens, D), and the prompts' share of the FiLM condition v = P[L] + F(t),
-        (B, N, Dc). Projections are linear: the bank is projected once, not frame by frame, and mixed afterwards.
+        (B, N, Dc). Projections are linear and probabilities sum to 1: the bank is projected once, not frame by frame,
+        and mixed afterwards.
         """
         bank = self.norm(self.baked + self.modifier)
         lead = summary.shape[:-1]
@@ -102,12 +102,12 @@ class PromptBank(nn.Module):
             residual = self.residual(summary).unflatten(-1, (RESIDUAL_TOKENS, -1))
 
         def through(layer):
-            known = linear(bank, layer.weight)
+            known = layer(bank)
             tokens = [known[: self.parts].expand(*lead, -1, -1)]
             if self.actions:
                 mixture = probability.to(known.dtype) @ known[self.parts :]
-                tokens += [mixture[..., None, :], linear(residual, layer.weight)]
-            return torch.cat(tokens, -2) + layer.bias
+                tokens += [mixture[..., None, :], layer(residual)]
+            return torch.cat(tokens, -2)
 
         return through(self.key), through(self.value), through(self.condition).mean(-2)
 

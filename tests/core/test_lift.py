@@ -7,6 +7,7 @@ import torch
 from helpers import CAMERA, LENS, random_lifter, seen, swing, tiny_config, walk
 
 from dp3d_core import lift as lift_module
+from dp3d_core.data.actions import ACTIONS
 from dp3d_core.geometry.camera import Camera, turn_to
 from dp3d_core.geometry.observation import follow_all, observe
 from dp3d_core.geometry.root import HEIGHT_SIGMA, Proportions, stature_m
@@ -268,7 +269,15 @@ def test_nobody_visible_and_unknown_joint_set_are_clear_errors():
         lift(random_lifter(), pixels, confidence, joint_set="h36m")
 
 
-@pytest.mark.parametrize("options", [{"steps": 0}, {"samples": 0}, {"action_probability": np.ones(3)}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"steps": 0},
+        {"samples": 0},
+        {"action_probability": np.ones(3)},
+        {"action_probability": np.ones(len(ACTIONS))},
+    ],
+)
 def test_impossible_options_are_clear_errors(options):
     with pytest.raises(ValueError, match=next(iter(options))):
         lift(random_lifter(), *seen(walk(STAMPS_S)), **options)
