@@ -69,10 +69,10 @@ setup(
     },
     entry_points={
         "console_scripts": [
-            "dp3d-train = dp3d_core.train:main",
-            "dp3d-evaluate = dp3d_core.evaluate:main",
+            "dp3d-train = dp3d_core.training.run:main",
+            "dp3d-evaluate = dp3d_core.evaluation.evaluate:main",
             "dp3d-bench = dp3d_core.bench:main",
-            "dp3d-demo = dp3d_ros.demo:main",
+            "dp3d-demo = dp3d_ros.demo.__main__:main",
         ],
     },
 )

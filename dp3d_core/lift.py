@@ -9,12 +9,12 @@ import torch
 from dp3d_core import checkpoint
 from dp3d_core.backends import make_backend, place
 from dp3d_core.config import LOOKAHEADS, StreamConfig, from_dict
-from dp3d_core.diffusion import band_mask, causal_mask, rows_ahead
 from dp3d_core.geometry.gaps import bridge_all
 from dp3d_core.geometry.observation import follow_all, observe
 from dp3d_core.geometry.root import HEIGHT_SIGMA, KNOWN_HEIGHT_SIGMA, Proportions, smooth, solve
 from dp3d_core.live.batch import Streams
-from dp3d_core.sampler import aggregate_placed, check_aggregate, hypotheses
+from dp3d_core.model.diffusion import band_mask, causal_mask, rows_ahead
+from dp3d_core.model.sampler import aggregate_placed, check_aggregate, hypotheses
 from dp3d_core.skeleton import MIRROR, adapt, mirror
 from dp3d_core.skeleton import joint_set as find_joint_set
 from dp3d_core.types import Lifted

@@ -13,11 +13,11 @@ from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 
 from dp3d_core.config import StreamConfig, to_dict
-from dp3d_ros import parameters
-from dp3d_ros.conversions import diagnostics
-from dp3d_ros.parameters import NodeConfig
-from dp3d_ros.spin import run
-from dp3d_ros.statistics import Throttle
+from dp3d_ros.lifter.statistics import Throttle
+from dp3d_ros.messages import diagnostics
+from dp3d_ros.node import parameters
+from dp3d_ros.node.parameters import NodeConfig
+from dp3d_ros.node.spin import run
 
 DIAGNOSTICS_PERIOD_S = 1.0
 
@@ -98,9 +98,9 @@ class LifterNode(LifecycleNode):
 
     def _build(self):
         from dp3d_core import Lifter
-        from dp3d_ros.camera_channel import CameraChannel, placeholder_camera, stream_options
-        from dp3d_ros.hri_output import HriOutput
-        from dp3d_ros.shared_pass import SharedPass
+        from dp3d_ros.lifter.camera import CameraChannel, placeholder_camera, stream_options
+        from dp3d_ros.lifter.hri_output import HriOutput
+        from dp3d_ros.lifter.shared_pass import SharedPass
 
         self._config = parameters.read(self, NodeConfig)
         self._stream_config = parameters.read(self, StreamConfig)

@@ -12,12 +12,13 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, PointCloud2
 from std_msgs.msg import Header
 
-from dp3d_core import Camera, recording
+from dp3d_core import Camera
+from dp3d_core.capture import recording
 from dp3d_core.config import option, validate
-from dp3d_ros import parameters
-from dp3d_ros.conversions.camera_info import info_from_camera
-from dp3d_ros.conversions.pointcloud2 import cloud_from_people
-from dp3d_ros.spin import run
+from dp3d_ros.messages.camera_info import info_from_camera
+from dp3d_ros.messages.pointcloud2 import cloud_from_people
+from dp3d_ros.node import parameters
+from dp3d_ros.node.spin import run
 
 CLOCK_PERIOD_S = 0.01
 FLUSH_S = 0.3

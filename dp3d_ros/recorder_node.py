@@ -14,12 +14,12 @@ from sensor_msgs.msg import PointCloud2
 from visualization_msgs.msg import MarkerArray
 
 from dp3d_core.config import option, validate
-from dp3d_ros import parameters
-from dp3d_ros.conversions.diagnostics import values_of
-from dp3d_ros.conversions.keypoints import BadMessage, stamp_ns
-from dp3d_ros.conversions.pointcloud2 import skeletons_from_cloud
-from dp3d_ros.spin import run
-from dp3d_ros.statistics import Latencies
+from dp3d_ros.lifter.statistics import Latencies
+from dp3d_ros.messages.diagnostics import values_of
+from dp3d_ros.messages.keypoints import BadMessage, stamp_ns
+from dp3d_ros.messages.pointcloud2 import skeletons_from_cloud
+from dp3d_ros.node import parameters
+from dp3d_ros.node.spin import run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,13 +1,13 @@
 """Prints the README's tables of parameters, topics and counters: `python -m dp3d_ros.tables`.
 
-Parameters come from the dataclasses, counters from `dp3d_ros.causes`; topics are written here.
+Parameters come from the dataclasses, counters from `dp3d_ros.lifter.causes`; topics are written here.
 """
 
 from dataclasses import fields
 
 from dp3d_core.config import StreamConfig
-from dp3d_ros.causes import BACKEND, DROPS, ODDITIES, STREAM
-from dp3d_ros.parameters import NodeConfig, describe
+from dp3d_ros.lifter.causes import BACKEND, DROPS, ODDITIES, STREAM
+from dp3d_ros.node.parameters import NodeConfig, describe
 from dp3d_ros.player_node import PlayerConfig
 from dp3d_ros.recorder_node import RecorderConfig
 from dp3d_ros.viewer_node import ViewerConfig

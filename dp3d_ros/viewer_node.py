@@ -15,12 +15,12 @@ from sensor_msgs.msg import PointCloud2
 
 from dp3d_core.config import option, validate
 from dp3d_core.skeleton import BONES, JOINT_NAMES
-from dp3d_ros import parameters
-from dp3d_ros.conversions.keypoints import BadMessage, stamp_ns
-from dp3d_ros.conversions.markers import joint_shade, label_place, person_colour
-from dp3d_ros.conversions.pointcloud2 import skeletons_from_cloud
+from dp3d_ros.messages.keypoints import BadMessage, stamp_ns
+from dp3d_ros.messages.markers import joint_shade, label_place, person_colour
+from dp3d_ros.messages.pointcloud2 import skeletons_from_cloud
+from dp3d_ros.node import parameters
+from dp3d_ros.node.spin import run
 from dp3d_ros.quiet_rerun import QuietPage, disable_analytics
-from dp3d_ros.spin import run
 
 JOINT_RADIUS_M, BONE_RADIUS_M = 0.03, 0.015
 HIP, THORAX = JOINT_NAMES.index("Hip"), JOINT_NAMES.index("Thorax")

@@ -10,7 +10,7 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from dp3d_ros.conversions.tf import quaternions
+from dp3d_ros.messages.tf import quaternions
 from dp3d_ros.player_node import open_recording
 from launch import LaunchDescription
 

@@ -14,8 +14,8 @@ from launch_ros.actions import Node
 from rclpy.parameter import parameter_dict_from_yaml_file
 
 from dp3d_core.config import StreamConfig
-from dp3d_ros.parameters import NodeConfig, describe
-from dp3d_ros.sources import DEFAULT_TOPICS
+from dp3d_ros.lifter.inputs import DEFAULT_TOPICS
+from dp3d_ros.node.parameters import NodeConfig, describe
 from launch import LaunchDescription
 
 SHARE = Path(get_package_share_directory("dp3d_ros"))

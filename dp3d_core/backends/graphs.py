@@ -7,8 +7,8 @@ Rolling: one arriving frame of a stream. Window: a whole window at once, looking
 import torch
 from torch import nn
 
-from dp3d_core.diffusion import band_mask, triangular_levels
 from dp3d_core.model.denoiser import SEEN_CHANNELS, Context
+from dp3d_core.model.diffusion import band_mask, triangular_levels
 
 BATCHES = (1, 2, 4, 8, 16)
 """People for which engines are built; a number between two is filled up to the larger."""

@@ -10,8 +10,8 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import torch
 
-from dp3d_core.diffusion import causal_mask, triangular_levels
 from dp3d_core.geometry.observation import follow_all, observe
+from dp3d_core.model.diffusion import causal_mask, triangular_levels
 from dp3d_core.model.prompts import POOL_TIMES_S, pool_step
 from dp3d_core.skeleton import JOINT_NAMES, PARENTS
 

@@ -19,8 +19,8 @@ from dp3d_core.bench.limits import (
 )
 from dp3d_core.config import PRESETS, ModelConfig
 from dp3d_core.data.actions import ACTIONS
-from dp3d_core.diffusion import causal_mask
 from dp3d_core.model import Denoiser
+from dp3d_core.model.diffusion import causal_mask
 
 MIXSTE_243 = ModelConfig(
     window_frames=243, temporal_token="joint", joint_width=512, joint_layers=8, frame_width=512, frame_layers=8,

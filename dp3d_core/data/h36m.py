@@ -4,7 +4,7 @@ The data is licensed and comes from you. `data_3d_h36m.npz` (made by VideoPose3D
 positions_3d: {subject: {action: (T, 32, 3) metres, world axes, Z up}}; `data_2d_h36m_*.npz` holds positions_2d:
 {subject: {action: [4 cameras of (T', 17, 2) pixels]}} with T' ≥ T, and metadata. Cameras come from a file of yours too
 (h36m_cameras.read_cameras), for extrinsics must be exact. Protocols: train S1, 5, 6, 7, 8, test S9, 11; 50 Hz;
-"Walking 1" counts as Walking; all four cameras; 17 joints, or dp3d_core.metrics.JOINTS_14.
+"Walking 1" counts as Walking; all four cameras; 17 joints, or dp3d_core.evaluation.metrics.JOINTS_14.
 
     python -m dp3d_core.data.h36m data_3d_h36m.npz --out h36m.npz
 

@@ -1,1 +1,1 @@
-"""What `dp3d_core.evaluate` and its kin are made of: protocols, methods, scores, tables."""
+"""What `dp3d_core.evaluation.evaluate` and its kin are made of: protocols, methods, scores, tables."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dp3d_core.data.noise import DetectorNoise
 from dp3d_core.data.synthetic import synthetic_sequences
-from dp3d_core.metrics import JOINTS_14
+from dp3d_core.evaluation.metrics import JOINTS_14
 
 DETECTORS = {"noisy": DetectorNoise(), "exact": None}
 PUBLISHED_JOINTS = {17: None, 14: JOINTS_14}

@@ -13,7 +13,7 @@ from dp3d_core.data.windows import MotionBank, sample_batch
 from dp3d_core.geometry.gaps import bridge_all
 from dp3d_core.geometry.observation import follow_all, observe
 from dp3d_core.geometry.root import solve
-from dp3d_core.sampler import aggregate_mean, aggregate_placed, check_aggregate
+from dp3d_core.model.sampler import aggregate_mean, aggregate_placed, check_aggregate
 
 
 def hold(joints, sigma, answered):

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from dp3d_core.evaluation import methods
-from dp3d_core.metrics import (
+from dp3d_core.evaluation.metrics import (
     Summary,
     fit_temperature_to_coverage,
     oracle_best_joint_mpjpe_mm,

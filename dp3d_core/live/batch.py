@@ -12,13 +12,13 @@ from math import exp
 
 import numpy as np
 
-from dp3d_core.diffusion import triangular_levels
 from dp3d_core.geometry.gaps import bridge
 from dp3d_core.geometry.root import HEIGHT_SIGMA, KNOWN_HEIGHT_SIGMA, solve
 from dp3d_core.geometry.viewpoint import look
 from dp3d_core.live.streaming import Stream
 from dp3d_core.live.tracks import Tracks
 from dp3d_core.model.attention import ROTARY_PERIOD_S
+from dp3d_core.model.diffusion import triangular_levels
 from dp3d_core.model.prompts import POOL_TIMES_S
 from dp3d_core.skeleton import joint_set
 from dp3d_core.types import Skeletons

@@ -80,7 +80,7 @@ class Intake:
 
         Who shows no keypoint has no box and is left out; so is who is too many (`CROWD`). config: the `StreamConfig`.
         """
-        from dp3d_core.detect.track import TrackConfig, Tracker
+        from dp3d_core.capture.detect.track import TrackConfig, Tracker
 
         if self._tracker is None:
             self._tracker = Tracker(TrackConfig(max_gap_s=config.reset_after_s))

@@ -1,1 +1,1 @@
-"""What `dp3d_core.train` is made of: a step's question, its state on disk, its report."""
+"""What `dp3d_core.training.run` is made of: a step's question, its state on disk, its report."""

@@ -8,7 +8,7 @@ objective "regression" is the baseline without any of that: one pass from zeros.
 
 import torch
 
-from dp3d_core.diffusion import band_mask, causal_mask, diffuse, losses, rolling_layout
+from dp3d_core.model.diffusion import band_mask, causal_mask, diffuse, losses, rolling_layout
 
 LAYOUTS = ("causal", "rolling", "offline")
 LAYOUT_SHARES = (0.55, 0.20, 0.25)

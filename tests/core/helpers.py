@@ -11,7 +11,7 @@ from dp3d_core.data.motions import Motions
 from dp3d_core.geometry.camera import Camera
 from dp3d_core.lift import Lifter
 from dp3d_core.model import Denoiser
-from dp3d_core.prompts import NAMES, TextBank
+from dp3d_core.model.text import NAMES, TextBank
 from dp3d_core.skeleton import PARENTS
 
 CAMERA = Camera(fx=900.0, fy=900.0, cx=480.0, cy=270.0, width=960, height=540)

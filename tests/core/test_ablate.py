@@ -6,10 +6,11 @@ import pytest
 import torch
 from helpers import tiny_config, walking_motions
 
-from dp3d_core import ablate, train
 from dp3d_core.config import TrainConfig
 from dp3d_core.data.motions import save_motions
+from dp3d_core.evaluation import ablate
 from dp3d_core.evaluation.ablation_table import TABLE_JSON, TABLE_MD, write_tables
+from dp3d_core.training import run as train
 
 TINY = ("--steps", "2", "--batch", "2", "--sequence-frames", "8", "--seeds", "0")
 TWO = ("--only", "full", "MixSTE regressor")

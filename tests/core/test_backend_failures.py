@@ -14,8 +14,8 @@ from engines import arrays, echo, network
 from pretended_gpu import Gpus
 
 from dp3d_core import Lifter, backends
-from dp3d_core import compile as compile_ahead
 from dp3d_core.backends import available, cache, compiled, cpu, make_backend, tensorrt
+from dp3d_core.backends import compile as compile_ahead
 from dp3d_core.backends.cache import EngineCache
 from dp3d_core.backends.graphs import RollingStep
 from dp3d_core.backends.served import Served, Shape

@@ -9,8 +9,8 @@ import pytest
 import torch
 from engines import TINY, arrays, echo, network
 
-from dp3d_core import compile as compile_ahead
 from dp3d_core.backends import BACKENDS, available, make_backend
+from dp3d_core.backends import compile as compile_ahead
 from dp3d_core.backends.cpu import quiet_openvino
 from dp3d_core.backends.folded import FoldedStep, can_fold
 from dp3d_core.backends.graphs import RollingStep, WindowPass, fitting_batch, window_example

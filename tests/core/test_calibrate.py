@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dp3d_core import calibrate as module
-from dp3d_core.calibrate import CalibrateConfig, apply, calibrate, ground_positions_m, walking_speeds_m_s
-from dp3d_core.recording import Recording, load, save
+from dp3d_core.capture import calibrate as module
+from dp3d_core.capture.calibrate import CalibrateConfig, apply, calibrate, ground_positions_m, walking_speeds_m_s
+from dp3d_core.capture.recording import Recording, load, save
 from dp3d_core.skeleton import joint_set
 
 SPEED_M_S, FPS = 1.3, 7.0

@@ -7,9 +7,9 @@ import sys
 import numpy as np
 import pytest
 
-from dp3d_core import detect
-from dp3d_core.detect.people import PeopleConfig, PeopleFinder, first_of_overlapping, iou, median_background
-from dp3d_core.detect.pose import (
+from dp3d_core.capture import detect
+from dp3d_core.capture.detect.people import PeopleConfig, PeopleFinder, first_of_overlapping, iou, median_background
+from dp3d_core.capture.detect.pose import (
     PoseConfig,
     PoseReader,
     alone,
@@ -20,9 +20,9 @@ from dp3d_core.detect.pose import (
     hide_outside,
     to_image,
 )
-from dp3d_core.detect.track import MOST_TRACKS, TrackConfig, Tracker, long_enough
-from dp3d_core.detect.video import DetectConfig, Rows, images, read_people, video_info, without_short_tracks
-from dp3d_core.detect.video import detect as read_video
+from dp3d_core.capture.detect.track import MOST_TRACKS, TrackConfig, Tracker, long_enough
+from dp3d_core.capture.detect.video import DetectConfig, Rows, images, read_people, video_info, without_short_tracks
+from dp3d_core.capture.detect.video import detect as read_video
 
 HAS_CV2 = importlib.util.find_spec("cv2") is not None
 HAS_MEDIAPIPE = HAS_CV2 and importlib.util.find_spec("mediapipe") is not None
@@ -213,14 +213,14 @@ def test_a_missing_extra_is_named():
 
 def test_importing_the_package_loads_nothing_heavy():
     program = (
-        "import sys, dp3d_core.detect.__main__;"
+        "import sys, dp3d_core.capture.detect.__main__;"
         "sys.exit(any(name in sys.modules for name in ('cv2', 'mediapipe', 'scipy', 'torch', 'tqdm')))"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
 def test_a_missing_video_is_said(tmp_path, capsys):
-    from dp3d_core.detect.__main__ import main
+    from dp3d_core.capture.detect.__main__ import main
 
     assert main([str(tmp_path / "none.avi"), "--out", str(tmp_path / "a.npz")]) == 2
     assert "no file at" in capsys.readouterr().err
@@ -273,8 +273,8 @@ def test_the_gap_of_a_video_is_in_its_seconds(video, monkeypatch, fps, people):
         def close(self):
             pass
 
-    monkeypatch.setattr("dp3d_core.detect.video.PeopleFinder", Finder)
-    monkeypatch.setattr("dp3d_core.detect.video.PoseReader", Reader)
+    monkeypatch.setattr("dp3d_core.capture.detect.video.PeopleFinder", Finder)
+    monkeypatch.setattr("dp3d_core.capture.detect.video.PoseReader", Reader)
     rows = read_video(video, DetectConfig(track=TrackConfig(max_gap_s=0.1, min_rows=1)), fps=fps)
     assert rows.frame.tolist() == [1, 3] and rows.person.tolist() == people
 
@@ -297,7 +297,7 @@ def test_a_walker_stands_out_of_the_background():
 @pytest.mark.skipif(HAS_MEDIAPIPE, reason="MediaPipe is installed")
 @needs_cv2
 def test_the_command_names_the_extra_when_mediapipe_is_missing(video, tmp_path, capsys):
-    from dp3d_core.detect.__main__ import main
+    from dp3d_core.capture.detect.__main__ import main
 
     assert main([video, "--out", str(tmp_path / "a.npz")]) == 2
     assert "pip install '.[detector]'" in capsys.readouterr().err
@@ -305,8 +305,8 @@ def test_the_command_names_the_extra_when_mediapipe_is_missing(video, tmp_path, 
 
 @pytest.mark.skipif(not HAS_MEDIAPIPE, reason="the extra 'detector' is not installed")
 def test_an_empty_scene_gives_a_recording_with_nobody(video, tmp_path):
-    from dp3d_core.detect.__main__ import main
-    from dp3d_core.recording import load
+    from dp3d_core.capture.detect.__main__ import main
+    from dp3d_core.capture.recording import load
 
     assert main([video, "--out", str(tmp_path / "a.npz"), "--fov-deg", "70", "--max-frames", "3"]) == 0
     recording = load(tmp_path / "a.npz")

@@ -9,7 +9,8 @@ from helpers import random_denoiser, random_seen, tiny_config
 
 from dp3d_core.config import TrainConfig
 from dp3d_core.data.windows import Batch
-from dp3d_core.diffusion import (
+from dp3d_core.model import Prediction
+from dp3d_core.model.diffusion import (
     band_mask,
     bone_lengths,
     causal_mask,
@@ -18,7 +19,6 @@ from dp3d_core.diffusion import (
     losses,
     rolling_layout,
 )
-from dp3d_core.model import Prediction
 from dp3d_core.training.objective import LAYOUTS, draw_layout, step_losses, weigh
 
 

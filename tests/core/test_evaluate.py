@@ -10,14 +10,14 @@ from helpers import random_lifter, swing, tiny_config, walking_motions
 from test_h36m import SYMMETRY, camera_dicts
 from test_mpi_inf_3dhp import CALIBRATION
 
-from dp3d_core import checkpoint, evaluate
+from dp3d_core import checkpoint
 from dp3d_core.data.actions import ACTIONS
 from dp3d_core.data.h36m import KEPT_JOINTS
 from dp3d_core.data.motions import save_motions
 from dp3d_core.data.mpi_inf_3dhp import FROM_FILE, PCK_JOINTS, TEST_NAMES
-from dp3d_core.evaluation import benchmarks, methods, report
+from dp3d_core.evaluation import benchmarks, evaluate, methods, report
+from dp3d_core.evaluation.metrics import JOINTS_14, mpjpe_mm, p_mpjpe_mm
 from dp3d_core.evaluation.scoring import action_scores, score
-from dp3d_core.metrics import JOINTS_14, mpjpe_mm, p_mpjpe_mm
 
 # documented for users: renaming one breaks their scripts
 PROMISED = {

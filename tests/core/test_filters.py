@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.signal import savgol_filter
 
 from dp3d_core.evaluation.filters import Exponential, OneEuro, filter_sequence, savitzky_golay
-from dp3d_core.metrics import algorithmic_lag_frames, static_jitter_rms_mm
+from dp3d_core.evaluation.metrics import algorithmic_lag_frames, static_jitter_rms_mm
 
 CAUSAL = [OneEuro, Exponential]
 

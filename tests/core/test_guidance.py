@@ -9,11 +9,11 @@ import pytest
 from helpers import CAMERA, LENS, random_lifter, seen, swing, walk, walking_motions
 
 import dp3d_core
-from dp3d_core import prior_report
 from dp3d_core.data.motions import save_motions
-from dp3d_core.evidence import KNOWN_SIGMA_M, Modes, Points, Rays, modes_from_heatmaps, modes_from_keypoints
-from dp3d_core.guidance import MAX_FRAMES, Prior
 from dp3d_core.lift import Lifter
+from dp3d_core.prior import report as prior_report
+from dp3d_core.prior.evidence import KNOWN_SIGMA_M, Modes, Points, Rays, modes_from_heatmaps, modes_from_keypoints
+from dp3d_core.prior.guidance import MAX_FRAMES, Prior
 from dp3d_core.skeleton import BONES, MIRROR
 
 STAMPS_S = np.arange(24) / 30

@@ -7,10 +7,12 @@ import pytest
 import torch
 from helpers import random_denoiser, walking_motions
 
-from dp3d_core import checkpoint, evaluate, train
+from dp3d_core import checkpoint
 from dp3d_core.backends.graphs import RollingStep, WindowPass, rolling_example, window_example
 from dp3d_core.config import PRESETS
 from dp3d_core.data.motions import save_motions
+from dp3d_core.evaluation import evaluate
+from dp3d_core.training import run as train
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.parametrize("preset", ["base", "paper"])]
 

@@ -10,7 +10,7 @@ from helpers import CAMERA, random_lifter, seen, tiny_config, walk, walking_moti
 from dp3d_core.data.actions import ACTIONS
 from dp3d_core.data.sequences import EvalSequence
 from dp3d_core.evaluation import methods
-from dp3d_core.sampler import AGGREGATES
+from dp3d_core.model.sampler import AGGREGATES
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from scipy.spatial import procrustes
 from scipy.spatial.transform import Rotation
 from scipy.stats import chi2, multivariate_normal, pearsonr
 
-from dp3d_core import metrics as m
+from dp3d_core.evaluation import metrics as m
 
 PARENTS = (-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 9, 8, 11, 12, 8, 14, 15)
 SEEDS = st.integers(0, 2**32 - 1)
@@ -545,7 +545,7 @@ def test_summary_refuses_mixtures_and_wrong_shapes():
 
 
 def test_metrics_import_neither_torch_nor_scipy():
-    modules = "dp3d_core.metrics, dp3d_core.evaluation.filters"
+    modules = "dp3d_core.evaluation.metrics, dp3d_core.evaluation.filters"
     code = f"import sys, {modules}; print(*{{'torch', 'scipy', 'cv2'}} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""

@@ -7,7 +7,7 @@ from scipy.ndimage import convolve1d
 from scipy.spatial.distance import cdist
 from scipy.stats import chi2, ecdf
 
-from dp3d_core import metrics as m
+from dp3d_core.evaluation import metrics as m
 
 
 def poses(frames=12, noise_m=0.1, seed=0):

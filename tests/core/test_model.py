@@ -8,9 +8,9 @@ from helpers import by_joint_config, random_denoiser, random_seen, tiny_config
 from dp3d_core.backends.graphs import RollingStep
 from dp3d_core.config import PRESETS, ModelConfig
 from dp3d_core.data.actions import ACTIONS
-from dp3d_core.diffusion import causal_mask
 from dp3d_core.model import Denoiser
 from dp3d_core.model.attention import ROTARY_PERIOD_S, Affinity, attend, kinship, rotary_frequencies, rotate
+from dp3d_core.model.diffusion import causal_mask
 from dp3d_core.model.prompts import POOL_TIMES_S, pool_causal, pool_step
 from dp3d_core.skeleton import PARENTS
 

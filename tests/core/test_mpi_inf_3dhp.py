@@ -15,8 +15,8 @@ from dp3d_core.data.mpi_inf_3dhp import (
     read_calibration,
 )  # fmt: skip
 from dp3d_core.evaluation.benchmarks import mpi_inf_3dhp
+from dp3d_core.evaluation.metrics import auc, mpjpe_mm, pck
 from dp3d_core.geometry.camera import Camera
-from dp3d_core.metrics import auc, mpjpe_mm, pck
 from dp3d_core.skeleton import JOINT_NAMES
 
 FRAMES = 6

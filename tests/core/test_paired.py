@@ -13,7 +13,7 @@ from test_h36m import VIDEOS, files  # noqa: F401
 from test_mpi_inf_3dhp import save, view
 from test_train import SHORT, TINY, kill_at, rows
 
-from dp3d_core import checkpoint, train
+from dp3d_core import checkpoint
 from dp3d_core.config import ModelConfig, TrainConfig
 from dp3d_core.data.actions import ACTIONS
 from dp3d_core.data.mpi_inf_3dhp import FROM_FILE
@@ -31,6 +31,7 @@ from dp3d_core.data.sequences import EvalSequence
 from dp3d_core.geometry.observation import follow_all, observe
 from dp3d_core.geometry.root import solve
 from dp3d_core.skeleton import MIRROR
+from dp3d_core.training import run as train
 
 
 def generator(seed=0):

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from engines import TINY, echo, network
 
-from dp3d_core import Camera, Lifter, checkpoint, recording
+from dp3d_core import Camera, Lifter, checkpoint
 from dp3d_core.backends.eager import Eager
 from dp3d_core.backends.parity import LIMIT_MM, Parity, ParityError
 from dp3d_core.backends.served import Served, Shape
 from dp3d_core.backends.walk import INTERVALS_S, people_seen, streams_under_way
+from dp3d_core.capture import recording
 
 FILLED, POOLED, DECAY = 6, 7, 8
 

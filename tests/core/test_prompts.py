@@ -12,10 +12,10 @@ from safetensors.torch import save_file
 
 from dp3d_core import checkpoint
 from dp3d_core.data.actions import ACTIONS
-from dp3d_core.diffusion import causal_mask
 from dp3d_core.model import Denoiser
+from dp3d_core.model.diffusion import causal_mask
 from dp3d_core.model.prompts import PARTS
-from dp3d_core.prompts import (
+from dp3d_core.model.text import (
     NAMES,
     PART_TEXTS,
     SENTENCES,

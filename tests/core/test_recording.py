@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dp3d_core.recording import Recording, load, save, shipped
+from dp3d_core.capture.recording import Recording, load, save, shipped
 
 
 def content(**changes):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from dp3d_core.diffusion import triangular_levels
-from dp3d_core.sampler import aggregate_jpma, aggregate_mean, ddim, hypotheses
+from dp3d_core.model.diffusion import triangular_levels
+from dp3d_core.model.sampler import aggregate_jpma, aggregate_mean, ddim, hypotheses
 
 MEAN, STD = 0.7, 0.4
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from helpers import CAMERA, by_joint_config, random_lifter, seen, tiny_config, walk
 
-from dp3d_core.diffusion import rolling_layout
 from dp3d_core.geometry.camera import Camera
 from dp3d_core.geometry.gaps import bridge_all
 from dp3d_core.geometry.observation import follow_all, observe
+from dp3d_core.model.diffusion import rolling_layout
 from dp3d_core.skeleton import BONES
 
 WINDOW = tiny_config().window_frames

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from helpers import random_lifter, walking_motions
 
-from dp3d_core import checkpoint, smoothness, stress
+from dp3d_core import checkpoint
 from dp3d_core.data.motions import save_motions
 from dp3d_core.data.synthetic import synthetic_sequences
+from dp3d_core.evaluation import smoothness, stress
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,11 @@ import torch
 from helpers import by_joint_config, tiny_config, walking_motions
 from safetensors.torch import load_file
 
-from dp3d_core import checkpoint, train
+from dp3d_core import checkpoint
 from dp3d_core.config import PRESETS, ModelConfig, TrainConfig, from_dict, to_dict
 from dp3d_core.data.motions import save_motions
 from dp3d_core.lift import Lifter
+from dp3d_core.training import run as train
 from dp3d_core.training.state import read_state, refuse_another_run
 
 TINY = {"window_frames": 8, "joint_width": 16, "joint_layers": 1, "frame_width": 32, "frame_layers": 1, "heads": 4,
@@ -184,7 +185,7 @@ import os, sys
 from functools import partial
 from safetensors.torch import save_file
 from torch import distributed
-from dp3d_core import train
+from dp3d_core.training import run as train
 from dp3d_core.training import state as train_state
 
 rank, dies_at, save = os.environ["RANK"], int(os.environ.get("DIES_AT", 0)), train.save_state

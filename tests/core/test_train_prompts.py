@@ -5,11 +5,13 @@ import torch
 from helpers import some_bank, walking_motions
 from test_train import SHORT, TINY, command, rows, run
 
-from dp3d_core import checkpoint, prompts, train
+from dp3d_core import checkpoint
 from dp3d_core.config import ModelConfig, TrainConfig
 from dp3d_core.data.actions import ACTIONS
 from dp3d_core.data.motions import save_motions
 from dp3d_core.model import Denoiser
+from dp3d_core.model import text as prompts
+from dp3d_core.training import run as train
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from dp3d_core.data.actions import ACTIONS
 from dp3d_core.data.motions import clip_weights
 from dp3d_core.data.noise import DetectorNoise
 from dp3d_core.data.windows import Augmentation, MotionBank, coco_like, reshape_body, sample_batch, sample_times
-from dp3d_core.diffusion import bone_lengths
+from dp3d_core.model.diffusion import bone_lengths
 from dp3d_core.skeleton import JOINT_NAMES, JOINT_SETS, LEFT, MIRROR, RIGHT, adapt
 
 PLAIN = Augmentation(

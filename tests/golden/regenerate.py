@@ -14,7 +14,7 @@ from helpers import random_denoiser, tiny_config
 
 from dp3d_core import checkpoint
 from dp3d_core.data.actions import ACTIONS
-from dp3d_core.diffusion import rolling_layout
+from dp3d_core.model.diffusion import rolling_layout
 
 HERE = Path(__file__).resolve().parent
 WEIGHTS, ANSWERS = HERE / "tiny_v1.safetensors", HERE / "tiny_v1_answers.npz"

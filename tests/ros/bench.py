@@ -18,11 +18,11 @@ from visualization_msgs.msg import MarkerArray
 
 import dp3d_core
 from dp3d_core import Camera
-from dp3d_ros.conversions.camera_info import info_from_camera
-from dp3d_ros.conversions.diagnostics import values_of
-from dp3d_ros.conversions.keypoints import stamp_ns
-from dp3d_ros.conversions.pointcloud2 import cloud_from_people
-from dp3d_ros.spin import spin_for
+from dp3d_ros.messages.camera_info import info_from_camera
+from dp3d_ros.messages.diagnostics import values_of
+from dp3d_ros.messages.keypoints import stamp_ns
+from dp3d_ros.messages.pointcloud2 import cloud_from_people
+from dp3d_ros.node.spin import spin_for
 
 CAMERA = Camera(fx=600.0, fy=600.0, cx=320.0, cy=240.0, width=640, height=480)
 WEIGHTS = Path(dp3d_core.__file__).parent / "weights" / "small.safetensors"

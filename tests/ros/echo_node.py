@@ -3,8 +3,8 @@
 from rclpy.node import Node
 from sensor_msgs.msg import PointCloud2
 
-from dp3d_ros.sources import newest_wins
-from dp3d_ros.spin import run
+from dp3d_ros.lifter.inputs import newest_wins
+from dp3d_ros.node.spin import run
 
 
 class Echo(Node):

@@ -7,8 +7,8 @@ from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
 from dp3d_core import Camera
-from dp3d_ros.conversions.camera_info import camera_from_info, info_from_camera, signature
-from dp3d_ros.conversions.keypoints import BadMessage
+from dp3d_ros.messages.camera_info import camera_from_info, info_from_camera, signature
+from dp3d_ros.messages.keypoints import BadMessage
 
 CAMERA = Camera(fx=600.0, fy=610.0, cx=320.0, cy=240.0, width=640, height=480, distortion=(0.1, -0.2, 0.0, 0.0, 0.05))
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import dp3d_core
 import dp3d_ros
-from dp3d_ros.causes import BACKEND, DROPS, ODDITIES, STREAM
+from dp3d_ros.lifter.causes import BACKEND, DROPS, ODDITIES, STREAM
 
 ROS, CORE = (Path(package.__file__).parent for package in (dp3d_ros, dp3d_core))
 

@@ -2,7 +2,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from dp3d_ros.demo_film import TRAIL_JUMP_M, TRAIL_S, TRAIL_SIGMA, Lifted, _trails
+from dp3d_ros.demo.film import TRAIL_JUMP_M, TRAIL_S, TRAIL_SIGMA, Lifted, _trails
 
 PLAYED = SimpleNamespace(stamps_s=np.arange(100) / 10)
 

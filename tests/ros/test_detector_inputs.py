@@ -8,16 +8,16 @@ from std_msgs.msg import Header
 
 from dp3d_core import Camera, Lifter
 from dp3d_core.skeleton import joint_set
-from dp3d_ros.conversions.hri import (
+from dp3d_ros.lifter.inputs import MAX_BODIES, HriSource, import_message
+from dp3d_ros.messages.hri import (
     SkeletonFrames,
     people_from_skeletons,
     roi_from_keypoints,
     skeleton_from_keypoints,
 )
-from dp3d_ros.conversions.ids import FIRST_INVENTED, IdTable, is_topic_token, topic_token
-from dp3d_ros.conversions.keypoints import BadMessage
-from dp3d_ros.conversions.yolo import people_from_detections
-from dp3d_ros.sources import MAX_BODIES, HriSource, import_message
+from dp3d_ros.messages.ids import FIRST_INVENTED, IdTable, is_topic_token, topic_token
+from dp3d_ros.messages.keypoints import BadMessage
+from dp3d_ros.messages.yolo import people_from_detections
 
 
 class Bag:

@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sensor_msgs.msg import PointCloud2, PointField
 
-from dp3d_ros.conversions.keypoints import stamp_ns
-from dp3d_ros.conversions.pointcloud2 import KEYPOINT_DTYPE
+from dp3d_ros.messages.keypoints import stamp_ns
+from dp3d_ros.messages.pointcloud2 import KEYPOINT_DTYPE
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow, pytest.mark.timeout(1200)]
 MESSAGES = 10_000

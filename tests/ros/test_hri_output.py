@@ -5,7 +5,7 @@ import pytest
 from builtin_interfaces.msg import Time
 
 from dp3d_core import Camera
-from dp3d_ros import hri_output
+from dp3d_ros.lifter import hri_output
 
 CAMERA = Camera.from_fov(width=640, height=480)
 KEYPOINTS = np.full((17, 2), 100, np.float32), np.full(17, 0.5, np.float32)

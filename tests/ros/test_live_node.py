@@ -10,9 +10,9 @@ import pytest
 from bench import LOSSLESS, REAL, people
 from sensor_msgs.msg import CameraInfo
 
-from dp3d_ros.conversions.keypoints import stamp_ns
-from dp3d_ros.conversions.pointcloud2 import skeletons_from_cloud
-from dp3d_ros.parameters import NodeConfig
+from dp3d_ros.messages.keypoints import stamp_ns
+from dp3d_ros.messages.pointcloud2 import skeletons_from_cloud
+from dp3d_ros.node.parameters import NodeConfig
 
 pytestmark = pytest.mark.ros
 SECOND_NS = 1_000_000_000
@@ -70,7 +70,7 @@ def test_bad_messages_are_counted_by_cause_and_the_node_lives_on(live):
 
 def keypoint_cloud(bench, **changes):
     """One frame of one person whose first point has `changes`."""
-    from dp3d_ros.conversions.pointcloud2 import KEYPOINT_DTYPE, cloud_from_people
+    from dp3d_ros.messages.pointcloud2 import KEYPOINT_DTYPE, cloud_from_people
 
     cloud = cloud_from_people(people(1), bench.header())
     points = np.frombuffer(cloud.data, KEYPOINT_DTYPE).copy()

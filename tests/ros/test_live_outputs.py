@@ -9,8 +9,8 @@ from bench import LOSSLESS, STAND_INS
 from geometry_msgs.msg import Point32
 from sensor_msgs.msg import JointState, PointCloud
 
-from dp3d_ros.conversions.pointcloud2 import skeletons_from_cloud
-from dp3d_ros.conversions.tf import LINKS
+from dp3d_ros.messages.pointcloud2 import skeletons_from_cloud
+from dp3d_ros.messages.tf import LINKS
 
 pytestmark = pytest.mark.ros
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from bench import LOSSLESS, REAL, WEIGHTS
 
-from dp3d_core import recording
+from dp3d_core.capture import recording
 
 pytestmark = pytest.mark.ros
 HZ, FRAMES = 30, 60

@@ -12,11 +12,11 @@ from visualization_msgs.msg import Marker
 
 from dp3d_core.skeleton import JOINT_NAMES
 from dp3d_core.types import Skeletons
-from dp3d_ros.conversions import diagnostics
-from dp3d_ros.conversions.markers import label_place, markers_from_skeletons, person_colour
-from dp3d_ros.conversions.tf import LINK_NAMES, LINKS, link_rotations, link_transforms, quaternions, tf_from_skeletons
-from dp3d_ros.statistics import Statistics
-from dp3d_ros.transforms import matrix, moved
+from dp3d_ros.lifter.statistics import Statistics
+from dp3d_ros.lifter.target_frame import matrix, moved
+from dp3d_ros.messages import diagnostics
+from dp3d_ros.messages.markers import label_place, markers_from_skeletons, person_colour
+from dp3d_ros.messages.tf import LINK_NAMES, LINKS, link_rotations, link_transforms, quaternions, tf_from_skeletons
 
 HEADER = Header(frame_id="camera_optical_frame")
 # Standing before the camera, facing it, arms hanging: x right, y down, z forward; so left is at +x.

@@ -8,7 +8,7 @@ import yaml
 
 import dp3d_ros
 from dp3d_core.config import StreamConfig, from_dict
-from dp3d_ros.parameters import PRECISIONS, NodeConfig, all_fields, describe, refusal
+from dp3d_ros.node.parameters import PRECISIONS, NodeConfig, all_fields, describe, refusal
 from dp3d_ros.player_node import PlayerConfig
 from dp3d_ros.recorder_node import RecorderConfig
 from dp3d_ros.viewer_node import ViewerConfig

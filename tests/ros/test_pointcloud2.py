@@ -10,8 +10,8 @@ from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
 
 from dp3d_core.types import Skeletons
-from dp3d_ros.conversions.keypoints import BadMessage
-from dp3d_ros.conversions.pointcloud2 import (
+from dp3d_ros.messages.keypoints import BadMessage
+from dp3d_ros.messages.pointcloud2 import (
     KEYPOINT_DTYPE,
     SKELETON_DTYPE,
     cloud_from_people,

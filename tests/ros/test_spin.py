@@ -5,7 +5,7 @@ import time
 import pytest
 from std_msgs.msg import Header
 
-from dp3d_ros.spin import spin_for
+from dp3d_ros.node.spin import spin_for
 
 pytestmark = pytest.mark.ros
 

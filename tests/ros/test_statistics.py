@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dp3d_ros.conversions.keypoints import BadMessage
-from dp3d_ros.statistics import Latencies, Rate, SequenceGaps, Throttle
-from dp3d_ros.timeline import Timeline
+from dp3d_ros.lifter.statistics import Latencies, Rate, SequenceGaps, Throttle
+from dp3d_ros.lifter.timeline import Timeline
+from dp3d_ros.messages.keypoints import BadMessage
 
 SECOND_NS = 1_000_000_000
 

@@ -18,8 +18,8 @@ import pytest
 from test_outputs import standing
 
 from dp3d_core.types import Skeletons
-from dp3d_ros.conversions.markers import person_colour
-from dp3d_ros.conversions.pointcloud2 import cloud_from_skeletons
+from dp3d_ros.messages.markers import person_colour
+from dp3d_ros.messages.pointcloud2 import cloud_from_skeletons
 
 pytestmark = [
     pytest.mark.ros,

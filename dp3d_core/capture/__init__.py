@@ -1,0 +1,1 @@
+"""From pictures to recordings: detect keypoints, store them, calibrate the camera."""

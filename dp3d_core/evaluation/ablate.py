@@ -1,0 +1,268 @@
+"""Equal-budget ablation: `python -m dp3d_core.ablate --motions FILE.npz --out DIR [--resume] [--report]`.
+
+Every run has the same steps, seeds and training data in the same order, at one reduced size; what differs is named by
+its variant. Each is scored on the development split as it would be served.
+"""
+
+import argparse
+import json
+import time
+from dataclasses import replace
+from functools import partial
+from math import log
+from pathlib import Path
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from dp3d_core import checkpoint
+from dp3d_core.config import ModelConfig, TrainConfig, to_dict
+from dp3d_core.data.actions import ACTIONS
+from dp3d_core.data.motions import load_motions
+from dp3d_core.data.windows import MotionBank, sample_batch
+from dp3d_core.evaluation import methods
+from dp3d_core.evaluation.ablation_table import TABLE_JSON, TABLE_MD, write_tables
+from dp3d_core.evaluation.benchmarks import synthetic
+from dp3d_core.evaluation.metrics import KEYS
+from dp3d_core.evaluation.report import strict
+from dp3d_core.evaluation.scoring import NoAnswer, fitted_temperature, score
+from dp3d_core.lift import Lifter
+from dp3d_core.model import Denoiser
+from dp3d_core.model.diffusion import causal_mask
+from dp3d_core.training import run as train
+from dp3d_core.training.objective import LAYOUT_SHARES, LAYOUTS, step_losses, weigh
+
+REDUCED = ModelConfig(joint_width=32, frame_width=128, joint_layers=2, frame_layers=3)
+"""The preset `small` at about a third of its cost: 3 temporal blocks of 128 channels, joint tokens of 32."""
+PARTS_OFF = {
+    "action_prompts": False, "part_prompts": False, "affinity": False, "log_variance": False, "hallucinated_frames": 1,
+}  # fmt: skip
+COST_FRAMES = 48
+TEMPERATURE_CLIPS = 24
+"""Training clips, seen through other noise, on which each run's temperature is fitted: dev stays unseen."""
+
+
+def multiply_adds(model, frames=COST_FRAMES):
+    """Millions of multiply-adds a frame of one pass over `frames` frames (torch.utils.flop_counter counts two each)."""
+    denoiser = Denoiser(model, len(ACTIONS)).eval()
+    mask = causal_mask(frames, model.window_frames)[None]
+    noisy, seen, ones = torch.zeros(1, frames, 17, 3), torch.zeros(1, frames, 17, 4), torch.ones(1, frames)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        denoiser(noisy, seen, ones, 0 * ones, mask)
+    return counter.get_total_flops() / 2e6 / frames
+
+
+def mixste_like(full):
+    """Joint tokens throughout, spatial and temporal blocks in turn, no parts: the width nearest to `full`'s cost."""
+    base = replace(full, temporal_token="joint", joint_layers=full.frame_layers, joint_heads=4, **PARTS_OFF)
+
+    def of_width(width):  # heads of equal, even width, for rotary positions
+        return replace(base, joint_width=width, frame_width=width, heads=4 if width % 8 == 0 else 2)
+
+    return _nearest(full, map(of_width, range(32, 2 * full.frame_width + 1, 4)), multiply_adds)
+
+
+def wider_plain(full, measure):
+    """`full` with all parts off and its frame tokens widened to what `measure` says of `full`: its cost or its size."""
+    widths = range(full.frame_width, 2 * full.frame_width + 1, 2 * full.heads)
+    return _nearest(full, (replace(full, frame_width=width, **PARTS_OFF) for width in widths), measure)
+
+
+def parameters(model):
+    """Number of parameters in training, the hallucination heads included."""
+    return sum(p.numel() for p in Denoiser(model, len(ACTIONS)).parameters())
+
+
+def _nearest(full, candidates, measure):
+    """The first of ever larger models after which they move away from `full`'s measure."""
+    target, best = measure(full), None
+    for model in candidates:
+        distance = abs(log(measure(model) / target))
+        if best is not None and distance > best[0]:
+            break
+        best = distance, model
+    return best[1]
+
+
+def variants(full=REDUCED):
+    """{name: (ModelConfig, what differs in TrainConfig)}."""
+    regression = {"objective": "regression"}
+    return {
+        "full": (full, {}),
+        "no action prompts": (replace(full, action_prompts=False), {}),
+        "no affinity": (replace(full, affinity=False), {}),
+        "no hallucination": (replace(full, hallucinated_frames=1), {}),
+        "no part prompts": (replace(full, part_prompts=False), {}),
+        "no log-variance": (replace(full, log_variance=False), {}),
+        "no plain start": (full, {"plain_share": 0.0}),
+        "regression": (full, regression),
+        "plain regressor": (replace(full, **PARTS_OFF), regression),
+        "plain regressor of equal size": (wider_plain(full, parameters), regression),
+        "plain regressor of equal cost": (wider_plain(full, multiply_adds), regression),
+        "MixSTE regressor": (mixste_like(full), regression),
+    }
+
+
+def step_seconds(model, options, bank):
+    """Seconds of a training step, measured on one of each layout."""
+    denoiser = Denoiser(model, len(ACTIONS)).train()
+    optimizer = torch.optim.AdamW(denoiser.parameters(), lr=0.0)
+    generator = torch.Generator().manual_seed(0)
+    layouts = dict.fromkeys(LAYOUTS, 0.0)
+    for layout in (LAYOUTS[0], *LAYOUTS):  # the first once more: allocations and kernels warm up
+        kind = "causal" if options.objective == "regression" and layout == "rolling" else layout
+        began = time.perf_counter()
+        batch = sample_batch(
+            bank, options.batch, options.sequence_frames, generator=generator, reach=model.hallucinated_frames // 2
+        )
+        with torch.autocast("cpu", torch.bfloat16, enabled=options.precision == "bfloat16"):
+            loss = weigh(step_losses(denoiser, denoiser, batch, kind, options, generator), options)
+        loss.backward()
+        optimizer.step()
+        layouts[layout] = time.perf_counter() - began
+    return sum(share * layouts[layout] for share, layout in zip(LAYOUT_SHARES, LAYOUTS))
+
+
+def evaluate_run(weights, objective, motions, seed=0):
+    """Overall dev metrics {"stream 0", "stream 4", "offline": row} and the temperature, fitted on training clips.
+
+    A regressor refines nothing, so its lookahead is a pass over the whole window each frame (`methods.windowed`).
+    """
+    lifter = Lifter.load(weights, backend="eager")
+    held = motions.split("train")
+    few = held.select(range(0, len(held), max(1, len(held) // TEMPERATURE_CLIPS)))
+    calibration = synthetic(few, seed=seed + 1).sequences
+    lifter.temperature = fitted_temperature(lifter, calibration, partial(methods.offline, causal=True))
+    ahead = partial(methods.windowed if objective == "regression" else methods.stream, lifter, lookahead=4)
+    dev = synthetic(motions.split("dev"), seed=seed).sequences
+    asked = {
+        "stream 0": partial(methods.stream, lifter),
+        "stream 4": ahead,
+        "offline": partial(methods.offline, lifter),
+    }
+    rows = {mode: _overall(method, dev) for mode, method in asked.items()}
+    loaded = checkpoint.load(weights)
+    provenance = loaded.provenance | {"temperature_from": f"{len(calibration)} training clips, noisy"}
+    checkpoint.save(
+        weights, loaded.denoiser, actions=loaded.actions, temperature=lifter.temperature, provenance=provenance
+    )
+    return rows, lifter.temperature
+
+
+def _overall(method, sequences):
+    try:
+        return score(method, sequences)["overall"]
+    except NoAnswer:  # so little training that nobody could be placed: a row of the table all the same
+        return dict.fromkeys(KEYS, float("nan")) | {"frames": 0}
+
+
+def run_one(name, model, options, motions_path, motions, folder):
+    """Train (or go on training) and score one variant with one seed; writes and returns its result."""
+    resume = (folder / "state0.safetensors").is_file()
+    if not resume:
+        (folder / "log.jsonl").unlink(missing_ok=True)
+    weights = train.run(
+        model=model, train=options, motions_path=motions_path, out=folder, resume=resume, save_every_s=120
+    )
+    rows, temperature = evaluate_run(weights, options.objective, motions)
+    result = {
+        "variant": name, "seed": options.seed, "motions": Path(motions_path).name, "model": to_dict(model),
+        "train": to_dict(options), "multiply_adds_m": multiply_adds(model),
+        "parameters": parameters(model),
+        "minutes": checkpoint.load(weights).provenance["minutes"], "temperature": temperature, "rows": rows,
+    }  # fmt: skip
+    part = folder / "result.part"
+    part.write_text(json.dumps(strict(result), indent=1) + "\n")
+    part.replace(folder / "result.json")
+    return result
+
+
+def plan(chosen, seeds, common, motions_path, out, resume):
+    """[(name, model, options, folder)] that are still to run; ValueError where `out` holds something else."""
+    todo = []
+    for seed in seeds:
+        for name, (model, changes) in chosen.items():
+            folder = out / f"{name.replace(' ', '_')}-seed{seed}"
+            options = replace(common, seed=seed, **changes)
+            done = folder / "result.json"
+            if (done.is_file() or (folder / "state0.safetensors").is_file()) and not resume:
+                raise ValueError(
+                    f"--out: {folder} holds an earlier run; pass --resume to keep it, or take another folder"
+                )
+            if done.is_file():
+                held = json.loads(done.read_text())
+                if (held["model"], held["train"], held["motions"]) != (
+                    to_dict(model), to_dict(options), Path(motions_path).name
+                ):  # fmt: skip
+                    raise ValueError(f"--out: {done} was made with other options or motions; take another folder")
+            else:
+                todo.append((name, model, options, folder))
+    return todo
+
+
+def run(*, motions_path, out, steps, seeds, only=None, resume=False, batch=None, sequence_frames=None, say=print):
+    """Run what is not finished, then write the tables; returns the table's rows."""
+    out, every = Path(out), variants()
+    unknown = sorted(set(only or ()) - set(every))
+    if unknown:
+        raise ValueError(f"--only: expected some of {list(every)}, got {unknown[0]!r}")
+    chosen = {name: every[name] for name in every if not only or name in only}
+    changes = {"batch": batch, "sequence_frames": sequence_frames}
+    common = TrainConfig(steps=steps, **{key: value for key, value in changes.items() if value is not None})
+    todo = plan(chosen, seeds, common, motions_path, out, resume)
+    motions = load_motions(motions_path)
+    bank = MotionBank(motions.split("train"))
+    models = {name: (model, options) for name, model, options, _ in todo}
+    if models:  # the process's first step is slow, whichever variant it is
+        step_seconds(*next(iter(models.values())), bank)
+    minutes = {name: step_seconds(*pair, bank) * steps / 60 for name, pair in models.items()}
+    left = sum(minutes[name] for name, *_ in todo)
+    say(f"{len(todo)} runs of {steps} steps to go: about {left:.0f} minutes of training on one thread, and scoring")
+    for name in models:
+        say(
+            f"  {name}: {multiply_adds(models[name][0]):.2f} M multiply-adds a frame, about {minutes[name]:.0f} minutes"
+        )
+    for index, (name, model, options, folder) in enumerate(todo, start=1):
+        say(f"[{index}/{len(todo)}] {name}, seed {options.seed}: about {minutes[name]:.0f} of {left:.0f} minutes")
+        result = run_one(name, model, options, motions_path, motions, folder)
+        left -= minutes[name]
+        row = result["rows"]["stream 0"]
+        say(f"[{index}/{len(todo)}] {name}, seed {options.seed}: zero-lag MPJPE {row['mpjpe_mm']:.1f} mm")
+        write_tables(out, list(every))
+    return write_tables(out, list(every))
+
+
+def main(argv=None):
+    """Command line."""
+    parser = argparse.ArgumentParser(prog="python -m dp3d_core.ablate", description=__doc__.split("\n")[0])
+    parser.add_argument("--motions", help="mocap npz")
+    parser.add_argument("--out", required=True, help="folder of runs and tables; two processes may share it")
+    parser.add_argument("--steps", type=int, default=1000, help="training steps of every run")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="variants to run; quote names with spaces")
+    parser.add_argument("--resume", action="store_true", help="skip finished runs, go on with interrupted ones")
+    parser.add_argument("--report", action="store_true", help="only write the tables of what is finished")
+    parser.add_argument("--batch", type=int, help="sequences a step")
+    parser.add_argument("--sequence-frames", type=int, help="frames a sequence")
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args(argv)
+    torch.set_num_threads(arguments.threads)
+    try:
+        if arguments.report:
+            write_tables(Path(arguments.out), list(variants()))
+        elif not arguments.motions:
+            raise ValueError("--motions: expected a mocap npz, got none")
+        else:
+            run(
+                motions_path=arguments.motions, out=arguments.out, steps=arguments.steps, seeds=arguments.seeds,
+                only=arguments.only, resume=arguments.resume, batch=arguments.batch,
+                sequence_frames=arguments.sequence_frames, say=partial(print, flush=True),
+            )  # fmt: skip
+    except (ValueError, OSError) as error:
+        raise SystemExit(f"ablate: {error}") from None
+    folder = Path(arguments.out)
+    print((folder / TABLE_MD).read_text() + f"\ntables: {folder / TABLE_MD}, {folder / TABLE_JSON}")
+
+
+if __name__ == "__main__":
+    main()

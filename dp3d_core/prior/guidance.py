@@ -1,0 +1,176 @@
+"""The network as a prior of human motion: generate it, complete what is known of it in 3D, fit it to heatmaps.
+
+The weights that lift were also trained with all 2D dropped, so without any they are an unconditional diffusion prior
+over poses through time. Evidence guides its samples (Flexible Geometric Guidance, arXiv 2602.03126; only its abstract
+is public, so the steps are ours): at every denoising step the clean estimate of each joint, a Gaussian of the variance
+that the network itself states at that noise level, is combined with what was measured of that joint, in closed form.
+Nothing is trained for it, and no gradient runs through the network. What is sure in 2D is also shown to the network, as
+when it lifts; `prior_only` leaves that out. Knows no training data and no error metric.
+"""
+# H samples, T frames, J = 17 joints, G modes of a joint's heatmap
+
+import numpy as np
+import torch
+
+from dp3d_core.geometry.camera import turn_rays
+from dp3d_core.geometry.gaps import bridge_all
+from dp3d_core.geometry.observation import follow_all, observe
+from dp3d_core.model.diffusion import band_mask, rows_ahead
+from dp3d_core.model.sampler import hypotheses
+from dp3d_core.prior.evidence import Points, Rays
+
+MAX_FRAMES = 512
+"""Every frame is denoised together with all others, at a cost that grows with the square of their number."""
+STEPS = 20
+"""Of samples; a point estimate takes one, as when lifting."""
+RIVAL_SHARE = 0.5
+"""A peak that reaches this share of its heatmap's highest is a rival to it."""
+
+
+class Prior:
+    """A lifter's network as an unconditional prior; `lifter` is a `Lifter`. ValueError if it was not trained as one."""
+
+    def __init__(self, lifter):
+        share = lifter.provenance.get("train", {}).get("unconditional")
+        if not lifter.refines or share == 0:
+            raise ValueError(
+                f"{lifter.weights_name or 'weights'}: expected weights trained by diffusion with some 2D dropped "
+                "(--unconditional), got a network that knows no motion without 2D"
+            )
+        self._denoiser, self._scale_m = lifter.denoiser, lifter.config.pose_scale_m
+
+    def generate(self, stamps_s, *, samples=1, steps=STEPS, seed=0):
+        """New motion: root-relative poses (H, T, 17, 3) in metres at stamps_s (T,) ascending seconds.
+
+        As from a camera that looks at the person: x right, y down, z away, whichever way the person faces.
+        """
+        return self._sample(_checked(stamps_s), None, None, samples, steps, seed)[0]
+
+    def complete(self, joints_cam_m, stamps_s, *, samples=1, steps=None, seed=0, prior_only=False):
+        """Fill what is missing of a person's joints in 3D, NaN where unknown: single joints, limbs, whole frames.
+
+        joints_cam_m (T, 17, 3) metres in the camera's optical frame. Returns (H, T, 17, 3): one is the point estimate,
+        several are samples whose spread is the doubt; known joints stay where they are. ValueError where fewer than
+        three joints are known in every frame.
+        """
+        stamps_s = _checked(stamps_s)
+        joints_cam_m = np.asarray(joints_cam_m, np.float64)
+        if joints_cam_m.shape != (len(stamps_s), 17, 3):
+            raise ValueError(f"joints_cam_m: expected ({len(stamps_s)}, 17, 3), got {joints_cam_m.shape}")
+        known = np.isfinite(joints_cam_m).all(-1)
+        if (joints_cam_m[known][:, 2] <= 0).any():
+            raise ValueError("joints_cam_m: expected known joints in front of the camera (z > 0), got some behind it")
+        if known.sum(1).max() < 3:
+            raise ValueError(
+                "joints_cam_m: expected three known joints in some frame, got fewer; NaN marks the unknown"
+            )
+        points = np.where(known[..., None], joints_cam_m, 1.0)
+        seen, rotation = _seen(points[..., :2] / points[..., 2:], known, stamps_s)
+        evidence = Points(np.einsum("tij,tkj->tki", rotation, points), known, stamps_s)
+        pose_m, root_m = self._sample(stamps_s, None if prior_only else seen, evidence, samples, steps, seed)
+        completed = np.einsum("tji,htkj->htki", rotation, pose_m + root_m)
+        return np.where(known[..., None], joints_cam_m, completed).astype(np.float32)
+
+    def fit(self, modes, stamps_s, *, camera, samples=1, steps=None, seed=0, prior_only=False):
+        """Motion that explains a detector's heatmaps: (H, T, 17, 3) in metres in the camera's optical frame.
+
+        modes: `Modes` of (T, 17) joints; with several a joint, the motion of the joints without rivals decides which of
+        them the joint is, and is then estimated anew. One answer is the point estimate, several are samples. The root
+        is estimated, its distance as good as the prior's body size. ValueError where nothing is seen.
+        """
+        stamps_s = _checked(stamps_s)
+        centre_px, sigma_px, weight = (np.asarray(part, np.float64) for part in modes)
+        if weight.ndim != 3 or weight.shape[:2] != (len(stamps_s), 17) or centre_px.shape != (*weight.shape, 2):
+            raise ValueError(
+                f"modes: expected centre_px ({len(stamps_s)}, 17, G, 2) and weight ({len(stamps_s)}, 17, G), got "
+                f"{centre_px.shape} and {weight.shape}"
+            )
+        if not all(np.isfinite(part).all() for part in (centre_px, sigma_px, weight)) or (sigma_px <= 0).any():
+            raise ValueError("modes: expected finite pixels and weights and sigma_px above 0; weight 0 marks no mode")
+        rays, weight = camera.see(centre_px, weight)
+        if ((weight > 0).any(-1).sum(1) < 3).all():
+            raise ValueError("modes: expected three joints seen in some frame, got fewer")
+        confidence = weight.sum(-1)
+        # the network would believe a wrong peak: at first it does not see joints whose peaks have rivals
+        rivals = (weight > RIVAL_SHARE * weight.max(-1, keepdims=True)).sum(-1) > 1
+        picked, trust = _picked(rays, weight), np.where(rivals, 0, confidence)
+        if (trust > 0).sum(1).max() < 3:
+            trust = confidence  # nothing is free of rivals
+        seen, evidence, rotation = _looked_at(rays, sigma_px / camera.fx, weight, picked, trust, stamps_s)
+        if rivals.any() and not prior_only:
+            self._sample(stamps_s, seen, evidence, 1, 1, seed)
+            # the motion has decided: what it takes for the joint is now seen, as surely as it was decided
+            picked, sure = _picked(rays, evidence.shares[0]), (2 * evidence.shares[0].max(-1) - 1).clip(0, 1)
+            trust = np.where(rivals, sure, 1) * confidence
+            seen, evidence, rotation = _looked_at(rays, sigma_px / camera.fx, weight, picked, trust, stamps_s)
+        pose_m, root_m = self._sample(stamps_s, None if prior_only else seen, evidence, samples, steps, seed)
+        return np.einsum("tji,htkj->htki", rotation, pose_m + root_m).astype(np.float32)
+
+    @torch.inference_mode()
+    def _sample(self, stamps_s, seen, evidence, samples, steps, seed):
+        """Poses (H, T, 17, 3) and roots (H, T, 1, 3), metres in the virtual camera; roots are 0 without evidence.
+
+        seen (T, 17, 4) is what the network sees; None: nothing.
+        """
+        if samples < 1:
+            raise ValueError(f"samples: expected at least 1, got {samples}")
+        device = next(self._denoiser.parameters()).device
+        frames, window = len(stamps_s), self._denoiser.config.window_frames
+        mask, ahead = band_mask(frames, window, device)[None], rows_ahead(frames, window, device)
+        blind = seen is None
+        seen = torch.zeros(frames, 17, 4) if blind else torch.from_numpy(seen).float()
+        seen = seen.to(device).expand(samples, -1, -1, -1)
+        relative_s = torch.from_numpy(stamps_s - stamps_s[0]).float().to(device).expand(samples, -1)
+        root_m = np.zeros((samples, frames, 1, 3))
+
+        def denoise(noisy, level):
+            nonlocal root_m
+            answer = self._denoiser(noisy, seen, level, relative_s, mask, ahead)
+            if evidence is None:
+                return answer.clean
+            pose_m = (answer.clean * self._scale_m).cpu().double().numpy()
+            sigma_m = (answer.log_variance / 2).exp().cpu().double().numpy() * self._scale_m
+            pose_m, root_m = evidence.combine(pose_m, sigma_m)
+            return torch.from_numpy(pose_m / self._scale_m).to(answer.clean)
+
+        noise = torch.zeros(1, samples, frames, 17, 3)
+        point = samples == 1 and not blind
+        if not point:
+            noise.normal_(generator=torch.Generator().manual_seed(seed))
+        noise = noise.to(device)
+        pose = hypotheses(denoise, noise, steps or (1 if point else STEPS))[0] * self._scale_m
+        return pose.cpu().numpy(), root_m
+
+
+def _seen(rays, confidence, stamps_s):
+    """What the network sees (T, 17, 4) of rays (T, 17, 2) with confidence (T, 17), and the rotation (T, 3, 3) to the
+    virtual camera that follows them."""
+    confidence = np.asarray(confidence, np.float64)
+    rays, confidence = bridge_all(np.where((confidence > 0)[..., None], rays, 0.0), confidence, stamps_s)
+    state = follow_all(rays[None], confidence[None], (stamps_s - stamps_s[0])[None], np)[0]
+    first = np.argmax(state[:, 3] > 0)
+    state[:first] = state[first]  # before anything is seen the camera looks where it will be
+    seen, rotation, _ = observe(rays, confidence, state, np)
+    return seen, rotation
+
+
+def _looked_at(rays, sigma, weight, picked, trust, stamps_s):
+    """What the network sees of the picked rays, the modes (T, 17, G) as evidence in the virtual camera, and the
+    rotation to that."""
+    seen, rotation = _seen(picked, trust, stamps_s)
+    turned = turn_rays(rays.reshape(len(rays), -1, 2), rotation, np).reshape(rays.shape)
+    return seen, Rays(turned, sigma, weight, stamps_s), rotation
+
+
+def _picked(rays, weight):
+    """The ray (T, 17, 2) of each joint's heaviest mode: rays (T, 17, G, 2), weight (T, 17, G)."""
+    return np.take_along_axis(rays, weight.argmax(-1)[..., None, None], 2)[:, :, 0]
+
+
+def _checked(stamps_s):
+    stamps_s = np.asarray(stamps_s, np.float64)
+    if stamps_s.ndim != 1 or not len(stamps_s) or not np.isfinite(stamps_s).all() or (np.diff(stamps_s) <= 0).any():
+        raise ValueError(f"stamps_s: expected (T,) finite ascending seconds, got {stamps_s.shape}")
+    if len(stamps_s) > MAX_FRAMES:
+        raise ValueError(f"stamps_s: expected at most {MAX_FRAMES} frames, got {len(stamps_s)}; cut the sequence")
+    return stamps_s

@@ -1,0 +1,1 @@
+"""The demo: a recording through the live nodes, filmed."""

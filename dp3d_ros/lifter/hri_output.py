@@ -1,0 +1,79 @@
+"""The bodies as ROS4HRI sees them (REP-155): ids, and per body the 2D skeleton and its box. The 3D pose is in TF.
+
+joint_states are left out: they need the URDF of each body (human_description), and would give the same frames twice.
+"""
+
+from rclpy.qos import QoSProfile
+from std_msgs.msg import Header
+
+from dp3d_core.skeleton import joint_set
+from dp3d_ros.lifter.inputs import import_message
+from dp3d_ros.messages.hri import roi_from_keypoints, skeleton_from_keypoints
+from dp3d_ros.messages.ids import topic_token
+from dp3d_ros.node.publishers import lifecycle_publisher
+
+ROOT = "/humans/bodies"
+
+
+class HriOutput:
+    """Publishers of `/humans/bodies`, one for all cameras of a node; those of a body live as long as it is tracked."""
+
+    def __init__(self, node, joint_set_name):
+        self._node = node
+        self._joint_names = joint_set(joint_set_name).keypoints
+        names = ("IdsList", "Skeleton2D", "NormalizedPointOfInterest2D", "NormalizedRegionOfInterest2D")
+        self._ids_class, self._skeleton_class, self._point_class, self._roi_class = (
+            import_message("hri_msgs", name, "publish_hri") for name in names
+        )
+        self._tracked = lifecycle_publisher(node, self._ids_class, f"{ROOT}/tracked", depth=1)
+        self._bodies = {}
+        """{(camera, person): (body, publisher of skeletons, publisher of boxes)}"""
+
+    @staticmethod
+    def names(frames):
+        """The ids {person: text} as topic names can hold them."""
+        return {person: topic_token(text) for person, text in frames.items()}
+
+    def publish_ids(self, camera, header, frames):
+        """The bodies {person: body} that this camera tracks now, listed with those of the others."""
+        for key in [key for key in self._bodies if key[0] == camera]:
+            if frames.get(key[1]) != self._bodies[key][0]:
+                self._remove(key)
+        for person, body in frames.items():
+            if (camera, person) not in self._bodies:
+                self._bodies[camera, person] = (
+                    body,
+                    self._node.create_publisher(self._skeleton_class, f"{ROOT}/{body}/skeleton2d", QoSProfile(depth=1)),
+                    self._node.create_publisher(self._roi_class, f"{ROOT}/{body}/roi", QoSProfile(depth=1)),
+                )
+        self._tracked.publish(self._ids_class(header=header, ids=[body for body, *_ in self._bodies.values()]))
+
+    def publish_keypoints(self, camera_name, header, keypoints, camera):
+        """Keypoints {person: (keypoints_px (K, 2), confidence (K,))} of the tracked bodies among them."""
+        for person, (keypoints_px, confidence) in keypoints.items():
+            if (camera_name, person) not in self._bodies:
+                continue
+            _, skeletons, regions = self._bodies[camera_name, person]
+            skeleton = self._skeleton_class(header=header)
+            skeletons.publish(
+                skeleton_from_keypoints(
+                    keypoints_px, confidence, self._joint_names, camera, skeleton, self._point_class
+                )
+            )
+            regions.publish(roi_from_keypoints(keypoints_px, confidence, camera, self._roi_class(header=header)))
+
+    def forget(self, camera):
+        """This camera tracks nobody any more; said only where it had said otherwise, and while anybody can hear it."""
+        if any(key[0] == camera for key in self._bodies) and self._node.context.ok():
+            self.publish_ids(camera, Header(stamp=self._node.get_clock().now().to_msg()), {})
+
+    def close(self):
+        """Take all publishers back."""
+        for key in list(self._bodies):
+            self._remove(key)
+        self._node.destroy_lifecycle_publisher(self._tracked)
+
+    def _remove(self, key):
+        _, *publishers = self._bodies.pop(key)
+        for publisher in publishers:
+            self._node.destroy_publisher(publisher)

@@ -1,0 +1,176 @@
+"""Where keypoints come from: one class per message type, all alike to the rest of the node.
+
+A source subscribes and calls `deliver(header, read_people)`, where read_people(keypoint_count, camera) gives the
+`People` of that frame or raises BadMessage. Optional message packages are imported only by the source that needs them.
+"""
+
+from functools import partial
+
+from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+
+from dp3d_ros.lifter.statistics import SequenceGaps
+from dp3d_ros.messages.hri import SkeletonFrames, people_from_skeletons
+from dp3d_ros.messages.ids import IdTable, is_topic_token
+from dp3d_ros.messages.pointcloud2 import people_from_cloud
+from dp3d_ros.messages.yolo import people_from_detections
+
+MAX_BODIES = 64
+"""More bodies than these in one list are a fault, not a crowd: each costs a subscription."""
+
+
+def newest_wins():
+    """Best effort, depth 1: a node that falls behind drops frames instead of lagging."""
+    return QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+
+
+def import_message(package, name, parameter):
+    """A class of an optional message package; ImportError names the package to install."""
+    from importlib import import_module
+
+    try:
+        return getattr(import_module(f"{package}.msg"), name)
+    except ImportError as error:
+        raise ImportError(
+            f"{parameter}: needs {package}/{name}, which is not installed; install ros-$ROS_DISTRO-"
+            f"{package.replace('_', '-')} or build the package that defines it"
+        ) from error
+
+
+class Subscriptions:
+    """Subscriptions of one source, made and ended together; incompatible publishers are reported, not just ignored."""
+
+    def __init__(self, node, on_incompatible, on_odd, on_missed):
+        self.odd = on_odd
+        """odd(cause, text) counts and says what a source leaves out."""
+        self._node = node
+        self._on_incompatible = on_incompatible
+        self._on_missed = on_missed
+        self._alive = {}
+
+    def add(self, message_class, topic, callback, overridable=True):
+        """Subscribe; `qos_overrides` parameters of the topic apply. Returns the topic's name after all remappings."""
+        events = SubscriptionEventCallbacks(incompatible_qos=partial(self._on_incompatible, topic))
+        options = QoSOverridingOptions.with_default_policies() if overridable else None
+        self._alive[topic] = self._node.create_subscription(
+            message_class, topic, callback, newest_wins(), event_callbacks=events, qos_overriding_options=options,
+        )  # fmt: skip
+        return self._alive[topic].topic_name
+
+    def add_keypoints(self, message_class, topic, callback, overridable=True):
+        """Subscribe likewise; messages that never arrived are counted: on_missed(how many, or None if unknown)."""
+        gaps = SequenceGaps()
+
+        def receive(message, info):
+            self._on_missed(gaps.missed(info, lambda: self._node.count_publishers(name)))
+            callback(message)
+
+        name = self.add(message_class, topic, receive, overridable)
+
+    def remove(self, topic):
+        self._node.destroy_subscription(self._alive.pop(topic))
+
+    def close(self):
+        for topic in list(self._alive):
+            self.remove(topic)
+
+    def publishers(self):
+        """How many publishers there are on all topics."""
+        return sum(self._node.count_publishers(item.topic_name) for item in self._alive.values())
+
+
+class CloudSource:
+    """sensor_msgs/PointCloud2 keypoints."""
+
+    joint_set = None
+
+    def __init__(self, subscriptions, topic, deliver):
+        self.names = dict
+        self._deliver = deliver
+        subscriptions.add_keypoints(*self.messages(), topic, self._receive)
+
+    @staticmethod
+    def messages():
+        """The message classes that it needs; ImportError names the package to install. So for all sources."""
+        return (import_message("sensor_msgs", "PointCloud2", "input: pointcloud2"),)
+
+    def _receive(self, message):
+        self._deliver(message.header, lambda count, camera: people_from_cloud(message, count))
+
+
+class YoloSource:
+    """yolo_msgs/DetectionArray of yolo_ros."""
+
+    joint_set = "coco17"
+
+    def __init__(self, subscriptions, topic, deliver):
+        self._ids = IdTable()
+        self.names = self._ids.names
+        self._deliver = deliver
+        subscriptions.add_keypoints(*self.messages(), topic, self._receive)
+
+    @staticmethod
+    def messages():
+        return (import_message("yolo_msgs", "DetectionArray", "input: yolo"),)
+
+    def _receive(self, message):
+        self._deliver(message.header, lambda count, camera: people_from_detections(message, self._ids))
+
+
+class HriSource:
+    """hri_msgs/Skeleton2D of each body that /humans/bodies/tracked names (ROS4HRI)."""
+
+    joint_set = "hri18"
+
+    def __init__(self, subscriptions, topic, deliver):
+        self._ids = IdTable()
+        self.names = self._ids.names
+        self._deliver = deliver
+        self._subscriptions = subscriptions
+        self._skeleton_class, ids_class = self.messages()
+        self._frames = SkeletonFrames()
+        self._topics = {}
+        # the bodies are beside the list, wherever that is remapped to
+        self._root = subscriptions.add(ids_class, topic, self._track).rsplit("/", 1)[0]
+
+    @staticmethod
+    def messages():
+        return tuple(import_message("hri_msgs", name, "input: hri") for name in ("Skeleton2D", "IdsList"))
+
+    def _track(self, message):
+        bodies = self._usable(message.ids)
+        self._frames.track(bodies)
+        for body in set(self._topics) - bodies:
+            self._subscriptions.remove(self._topics.pop(body))
+        for body in bodies - set(self._topics):
+            self._topics[body] = f"{self._root}/{body}/skeleton2d"
+            self._subscriptions.add_keypoints(
+                self._skeleton_class, self._topics[body], partial(self._receive, body), overridable=False
+            )
+        if not bodies:
+            self._send(self._frames.nobody(message.header))
+
+    def _usable(self, ids):
+        """The ids whose topics can exist; the others are counted, for no frame must wait for them."""
+        bodies = sorted({body for body in ids if is_topic_token(body)})
+        if len(bodies) < len(set(ids)):
+            bad = next(body for body in ids if not is_topic_token(body))
+            self._subscriptions.odd(
+                "bad_body_id",
+                f"IdsList.ids: {bad[:40]!r} fits in no topic name; use letters, digits and single _, letter first",
+            )
+        if len(bodies) > MAX_BODIES:
+            self._subscriptions.odd("too_many_bodies", f"IdsList.ids: {len(bodies)} bodies, using {MAX_BODIES}")
+        return set(bodies[:MAX_BODIES])
+
+    def _receive(self, body, message):
+        self._send(self._frames.add(body, message))
+
+    def _send(self, frames):
+        for header, bodies in frames:
+            self._deliver(header, lambda count, camera, bodies=bodies: people_from_skeletons(bodies, self._ids, camera))
+
+
+SOURCES = {"pointcloud2": CloudSource, "yolo": YoloSource, "hri": HriSource}
+DEFAULT_TOPICS = {"pointcloud2": "~/keypoints", "yolo": "/yolo/tracking", "hri": "/humans/bodies/tracked"}

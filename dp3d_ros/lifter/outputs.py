@@ -1,0 +1,80 @@
+"""Publishers of one camera: typed skeletons, markers, TF, ROS4HRI; each switchable. Knows nothing of lifting."""
+
+from dp3d_ros.lifter.target_frame import TargetFrame
+from dp3d_ros.messages.markers import markers_from_skeletons
+from dp3d_ros.messages.pointcloud2 import cloud_from_skeletons
+from dp3d_ros.messages.tf import tf_from_skeletons, tf_message_class
+from dp3d_ros.node.publishers import lifecycle_publisher
+
+
+class Outputs:
+    """Publishes one frame in every form that the configuration asks for.
+
+    hri: the `HriOutput` that all cameras of the node share, or None.
+    """
+
+    def __init__(self, node, camera, config, hri):
+        from sensor_msgs.msg import PointCloud2
+        from visualization_msgs.msg import MarkerArray
+
+        self.config = config
+        self._node = node
+        self._camera, self._prefix = camera, f"{camera}_" if camera else ""
+        self._hri = hri
+        self._publishers = []
+        self._target = self._tf = None
+        if config.target_frame:
+            self._target = TargetFrame(node, config.target_frame)
+        if config.publish_tf:
+            self._tf = self._publisher(tf_message_class(), "/tf", depth=100)
+        home = f"~/{camera}/" if camera else "~/"
+        self._skeletons = self._publisher(PointCloud2, f"{home}skeletons")
+        self._markers = self._publisher(MarkerArray, f"{home}markers")
+
+    def publish(self, skeletons, header, names):
+        """One frame; also one with nobody, so that whoever listens knows that the lifter lives.
+
+        names {person: text}: ids of the detector that are no numbers.
+        """
+        frames = {person: f"{self._prefix}{names.get(person, person)}" for person in skeletons.ids}
+        if self._hri is not None:
+            frames = self._hri.names(frames)
+            self._hri.publish_ids(self._camera, header, frames)
+        if self._target is not None:
+            skeletons, header = self._target.apply(skeletons, header)
+        if self.config.publish_skeletons:
+            self._skeletons.publish(cloud_from_skeletons(skeletons, header))
+        if self.config.publish_markers and self._markers.get_subscription_count():
+            self._markers.publish(
+                markers_from_skeletons(
+                    skeletons, header, lifetime_s=self.config.marker_lifetime_s, sigmas=self.config.marker_sigmas,
+                    labels=self.config.marker_labels, prefix=self._prefix, names=names,
+                )
+            )  # fmt: skip
+        if self._tf is not None and skeletons.ids:
+            self._tf.publish(tf_from_skeletons(skeletons, header, frames))
+
+    def publish_keypoints(self, header, keypoints, camera):
+        """The 2D keypoints that just came in, where ROS4HRI shall have them; nameless people's belong to nobody."""
+        if self._hri is not None and isinstance(keypoints, dict):
+            self._hri.publish_keypoints(self._camera, header, keypoints, camera)
+
+    def clock_jumped_back(self):
+        """What is known of later times is of another run."""
+        if self._target is not None:
+            self._target.forget()
+
+    def deactivate(self):
+        """Nobody is tracked any more."""
+        if self._hri is not None:
+            self._hri.forget(self._camera)
+
+    def close(self):
+        for publisher in self._publishers:
+            self._node.destroy_lifecycle_publisher(publisher)
+        if self._target is not None:
+            self._target.close()
+
+    def _publisher(self, message_class, topic, depth=5):
+        self._publishers.append(lifecycle_publisher(self._node, message_class, topic, depth))
+        return self._publishers[-1]

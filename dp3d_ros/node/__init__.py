@@ -1,0 +1,1 @@
+"""What every node shares: parameters, publishers, the main loop."""

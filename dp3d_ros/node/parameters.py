@@ -1,0 +1,147 @@
+"""ROS parameters made from the dataclasses that hold the defaults: declared, described, limited, checked, changed.
+
+`NodeConfig` has what only the node needs; everything about lifting comes from `dp3d_core.config.StreamConfig`.
+"""
+
+from dataclasses import dataclass, fields, replace
+
+from dp3d_core.config import option, validate
+
+PRECISIONS = ("float32", "float16", "bfloat16")
+INPUTS = ("pointcloud2", "yolo", "hri")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeConfig:
+    """Options of the lifter node beyond those of the stream."""
+
+    weights: str = option("small", "name of shipped weights, or path of a checkpoint (safetensors)")
+    device: str = option("cpu", "where the network runs: cpu, cuda, cuda:1, ...")
+    backend: str = option(
+        "auto", "what runs the network; auto: TensorRT or torch.compile on a GPU, else OpenVINO, else PyTorch"
+    )
+    precision: str = option("float32", "of the engines; what is too far from float32 is refused", choices=PRECISIONS)
+    engine_cache: str = option("", "folder of built engines, as of dp3d_core.backends.compile; empty: ~/.cache/dp3d")
+    input: str = option("pointcloud2", "message type of the incoming keypoints", choices=INPUTS)
+    cameras: tuple[str, ...] = option(("",), "names of the cameras of this node; one empty name: a single camera")
+    autostart: bool = option(False, "configure and activate at start without a lifecycle manager")
+    assumed_hfov_deg: float = option(
+        0.0, "horizontal field of view to assume while there is no calibrated CameraInfo, results then root-relative; "
+        "0: wait for CameraInfo, else at least 5", unit="deg", low=0.0, high=170.0)  # fmt: skip
+    assumed_width_px: int = option(1280, "image width that goes with assumed_hfov_deg", unit="px", low=1, high=65536)
+    assumed_height_px: int = option(720, "image height that goes with assumed_hfov_deg", unit="px", low=1, high=65536)
+    target_frame: str = option("", "TF frame to transform the output to; empty: keep the camera's optical frame")
+    publish_skeletons: bool = option(True, "publish the typed skeleton cloud on ~/skeletons", live=True)
+    publish_markers: bool = option(True, "publish markers for RViz on ~/markers", live=True)
+    publish_tf: bool = option(False, "publish REP-155 body frames on /tf (needs tf2_msgs)")
+    publish_hri: bool = option(
+        False, "publish ids, 2D skeletons and boxes on /humans/bodies (ROS4HRI; needs hri_msgs)")  # fmt: skip
+    marker_sigmas: float = option(
+        0.0, "radius of the translucent uncertainty spheres in standard deviations; 0: none", low=0.0, high=5.0,
+        live=True)  # fmt: skip
+    marker_labels: bool = option(True, "label each body with its id and action", live=True)
+    marker_lifetime_s: float = option(0.3, "markers not renewed for this long vanish", unit="s", low=0.05, high=10.0,
+                                      live=True)  # fmt: skip
+    warn_every_s: float = option(5.0, "the same warning is repeated at most this often", unit="s", low=0.1, high=3600.0,
+                                 live=True)  # fmt: skip
+
+    def __post_init__(self):
+        validate(self)
+        if self.publish_hri and self.input == "hri":
+            raise ValueError(
+                "NodeConfig.publish_hri: expected false with input: hri; its detector publishes /humans/bodies already"
+            )
+        if self.assumed_hfov_deg and self.assumed_hfov_deg < 5:
+            raise ValueError(f"NodeConfig.assumed_hfov_deg: expected 0 or 5 to 170, got {self.assumed_hfov_deg}")
+        for name in self.cameras if self.cameras != ("",) else ():
+            if not name.isidentifier() or not name.isascii():
+                raise ValueError(f"NodeConfig.cameras: expected names of letters, digits and _, got {name!r}")
+        if not self.cameras or len(set(self.cameras)) != len(self.cameras):
+            raise ValueError(f"NodeConfig.cameras: expected one or more different names, got {list(self.cameras)}")
+
+
+def describe(item):
+    """One dataclass field as {type, default, description, constraints, low, high}; plain values, no ROS."""
+    meta = item.metadata
+    unit = f" [{meta['unit']}]" if meta.get("unit") else ""
+    constraints = []
+    if meta.get("choices") is not None:
+        constraints.append(f"one of {list(meta['choices'])}")
+    constraints.append("may change while running" if meta.get("live") else "changes only while unconfigured")
+    return {
+        "name": item.name,
+        "type": type(item.default),
+        "default": item.default,
+        "description": meta["help"] + unit,
+        "constraints": "; ".join(constraints),
+        "low": meta.get("low"),
+        "high": meta.get("high"),
+        "live": bool(meta.get("live")),
+    }
+
+
+def all_fields(*classes):
+    """The fields of several config classes by name; their names never clash."""
+    return {item.name: item for cls in classes for item in fields(cls)}
+
+
+def declare(node, *classes, read_only=False):
+    """Declare every field of the config classes as a parameter of `node`; rclpy raises on wrong types and ranges.
+
+    read_only: for nodes that read their parameters once, at start.
+    """
+    from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, ParameterType
+
+    types = {
+        bool: ParameterType.PARAMETER_BOOL, int: ParameterType.PARAMETER_INTEGER, str: ParameterType.PARAMETER_STRING,
+        float: ParameterType.PARAMETER_DOUBLE, tuple: ParameterType.PARAMETER_STRING_ARRAY,
+    }  # fmt: skip
+    for item in all_fields(*classes).values():
+        facts = describe(item)
+        descriptor = ParameterDescriptor(
+            name=facts["name"], type=types[facts["type"]], description=facts["description"],
+            additional_constraints="" if read_only else facts["constraints"], read_only=read_only,
+        )  # fmt: skip
+        if facts["type"] is float and facts["high"] is not None:
+            descriptor.floating_point_range = [FloatingPointRange(from_value=facts["low"], to_value=facts["high"])]
+        elif facts["type"] is int and facts["high"] is not None:
+            descriptor.integer_range = [IntegerRange(from_value=facts["low"], to_value=facts["high"])]
+        default = list(facts["default"]) if facts["type"] is tuple else facts["default"]
+        node.declare_parameter(facts["name"], default, descriptor)
+
+
+def read(node, cls):
+    """The present parameters as `cls`; ValueError says which value does not fit."""
+    values = {}
+    for item in fields(cls):
+        value = node.get_parameter(item.name).value
+        values[item.name] = tuple(value or ()) if isinstance(item.default, tuple) else value
+    return cls(**values)
+
+
+def refusal(changes, configs, running):
+    """Why the parameter changes {name: value} are refused, or "" when they fit.
+
+    configs are the present config objects; running: the node is configured, so only `live` fields may change.
+    """
+    for config in configs:
+        mine = {}
+        for item in fields(config):  # use_sim_time, qos_overrides and the like belong to rclpy
+            if item.name not in changes:
+                continue
+            value = changes[item.name]
+            value = tuple(value or ()) if isinstance(item.default, tuple) else value
+            if running and not item.metadata.get("live") and value != getattr(config, item.name):
+                return f"{item.name} changes only while unconfigured: deactivate and clean up the node first"
+            mine[item.name] = value
+        try:
+            replace(config, **mine)
+        except ValueError as error:
+            return str(error)
+    return ""
+
+
+def unknown_overrides(node, *classes):
+    """Parameters given in files or on the command line that no declared parameter takes: most likely typos."""
+    given = getattr(node, "_parameter_overrides", {})
+    return sorted(name for name in given if not node.has_parameter(name) and not name.startswith("qos_overrides."))
