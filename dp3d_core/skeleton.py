@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from dp3d_core.joint_sets import KEYPOINTS, MIDPOINTS
+
 JOINT_NAMES = (
     "Hip", "RHip", "RKnee", "RAnkle", "LHip", "LKnee", "LAnkle", "Spine", "Thorax", "Nose", "Head",
     "LShoulder", "LElbow", "LWrist", "RShoulder", "RElbow", "RWrist",
@@ -58,42 +60,19 @@ class JointSet:
         object.__setattr__(self, "exists_J", used_JK.any(1).astype(np.float32))
 
 
-_FACE_COCO = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
-_COCO = _FACE_COCO + (
-    "left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hip",
-    "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle",
-)  # fmt: skip
-_OPENPOSE_ARMS = (
-    "nose", "neck", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist",
-)  # fmt: skip
-_LEGS = ("right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle")
-_OPENPOSE18 = _OPENPOSE_ARMS + _LEGS + ("right_eye", "left_eye", "right_ear", "left_ear")
-_OPENPOSE25 = (
-    _OPENPOSE_ARMS + ("mid_hip",) + _LEGS
-    + ("right_eye", "left_eye", "right_ear", "left_ear", "left_big_toe", "left_small_toe", "left_heel",
-       "right_big_toe", "right_small_toe", "right_heel")
-)  # fmt: skip
-# ROS4HRI's Skeleton2D is OpenPose-18 with the left eye and ear before the right ones.
-_HRI18 = _OPENPOSE_ARMS + _LEGS + ("left_eye", "right_eye", "left_ear", "right_ear")
-_MEDIAPIPE33 = (
-    "nose", "left_eye_inner", "left_eye", "left_eye_outer", "right_eye_inner", "right_eye", "right_eye_outer",
-    "left_ear", "right_ear", "mouth_left", "mouth_right", "left_shoulder", "right_shoulder", "left_elbow",
-    "right_elbow", "left_wrist", "right_wrist", "left_pinky", "right_pinky", "left_index", "right_index",
-    "left_thumb", "right_thumb", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle",
-    "left_heel", "right_heel", "left_foot_index", "right_foot_index",
-)  # fmt: skip
-
-# Each joint of ours from a detector's keypoints: the first entry whose keypoints the detector has. Spine and head top
-# have no counterpart in the common detectors and stay missing; the network infers them.
+# Each joint of ours from a detector's keypoints. Spine and head top have no counterpart in the common detectors and
+# stay missing; the network infers them. Necks and pelvises of Halpe, Kinect and ZED lie elsewhere than ours, so they
+# are not used; those of OpenPose are midpoints as ours are.
 _SOURCES = {
-    "Hip": (("mid_hip",), ("left_hip", "right_hip")),
-    "Thorax": (("neck",), ("left_shoulder", "right_shoulder")),
-    "Nose": (("nose",),),
+    "Hip": ("left_hip", "right_hip"),
+    "Thorax": ("left_shoulder", "right_shoulder"),
+    "Nose": ("nose",),
 } | {
-    ("R" if side == "right" else "L") + part.capitalize(): ((f"{side}_{part}",),)
+    ("R" if side == "right" else "L") + part.capitalize(): (f"{side}_{part}",)
     for side in ("right", "left")
     for part in ("hip", "knee", "ankle", "shoulder", "elbow", "wrist")
 }
+_MIDPOINT_SOURCES = {"Hip": ("mid_hip",), "Thorax": ("neck",)}
 _LIMB_NAMES = (
     ("left_ankle", "left_knee"), ("left_knee", "left_hip"), ("right_ankle", "right_knee"), ("right_knee", "right_hip"),
     ("left_hip", "right_hip"), ("left_shoulder", "right_shoulder"), ("left_shoulder", "left_elbow"),
@@ -104,8 +83,10 @@ _LIMB_NAMES = (
 
 def _make(name, keypoints):
     weights_JK = np.zeros((17, len(keypoints)), np.float32)
-    for joint, options in _SOURCES.items():
-        names = next((option for option in options if set(option) <= set(keypoints)), ())
+    for joint, names in _SOURCES.items():
+        midpoint = _MIDPOINT_SOURCES.get(joint, ()) if name in MIDPOINTS else ()
+        if midpoint and midpoint[0] in keypoints:
+            names = midpoint
         for source in names:
             weights_JK[JOINT_NAMES.index(joint), keypoints.index(source)] = 1 / len(names)
     limbs = tuple((keypoints.index(a), keypoints.index(b)) for a, b in _LIMB_NAMES if a in keypoints and b in keypoints)
@@ -114,15 +95,10 @@ def _make(name, keypoints):
 
 JOINT_SETS = {
     "h36m17": JointSet(name="h36m17", keypoints=JOINT_NAMES, limbs=BONES, weights_JK=np.eye(17, dtype=np.float32)),
-    "coco17": _make("coco17", _COCO),
-    "openpose18": _make("openpose18", _OPENPOSE18),
-    "openpose25": _make("openpose25", _OPENPOSE25),
-    "mediapipe33": _make("mediapipe33", _MEDIAPIPE33),
-    "hri18": _make("hri18", _HRI18),
-}
+} | {name: _make(name, keypoints) for name, keypoints in KEYPOINTS.items()}
 
 
-def joint_set(name):
+def joint_set(name: str) -> JointSet:
     """The joint set called `name`; ValueError lists the known ones."""
     if name not in JOINT_SETS:
         raise ValueError(f"joint_set: expected one of {sorted(JOINT_SETS)}, got {name!r}")

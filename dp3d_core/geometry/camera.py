@@ -24,7 +24,10 @@ LEAST_DEPTH = 0.05
 
 @dataclass(frozen=True, kw_only=True)
 class Camera:
-    """Intrinsics in pixels; `distortion` in OpenCV's order (k1 k2 p1 p2 k3 ... ; four values for "equidistant")."""
+    """Intrinsics in pixels; `distortion` in OpenCV's order (k1 k2 p1 p2 k3 ... ; four values for "equidistant").
+
+    An "equidistant" camera without distortion values, or with only zeros, is the ideal fisheye: r = f theta.
+    """
 
     fx: float
     fy: float
@@ -37,6 +40,8 @@ class Camera:
     assumed: bool = False
     _centre_px: np.ndarray = field(init=False, repr=False, compare=False)
     _focal_px: np.ndarray = field(init=False, repr=False, compare=False)
+    _lens: np.ndarray | None = field(init=False, repr=False, compare=False)
+    """What OpenCV takes as distortion; None where rays are straight and OpenCV is not needed."""
 
     def __post_init__(self):
         values = (self.fx, self.fy, self.cx, self.cy, *self.distortion)
@@ -52,10 +57,14 @@ class Camera:
             raise ValueError(
                 f"camera: expected distortion model plumb_bob, rational_polynomial or equidistant, got {self.model!r}"
             )
-        allowed = (0, 4) if self.model == "equidistant" else (0, 4, 5, 8, 12, 14)
-        if len(self.distortion) not in allowed:
-            raise ValueError(f"camera: {self.model} takes {allowed} distortion values, got {len(self.distortion)}")
-        object.__setattr__(self, "distortion", tuple(float(value) for value in self.distortion))
+        fisheye, distortion = self.model == "equidistant", tuple(float(value) for value in self.distortion)
+        if fisheye and not any(distortion) and len(distortion) <= 5:
+            distortion = (0.0,) * 4  # some drivers write none, and some write the five zeros of a pinhole
+        allowed = (0, 4) if fisheye else (0, 4, 5, 8, 12, 14)
+        if len(distortion) not in allowed:
+            raise ValueError(f"camera: {self.model} takes {allowed} distortion values, got {len(distortion)}")
+        object.__setattr__(self, "distortion", distortion)
+        object.__setattr__(self, "_lens", np.array(distortion) if fisheye or any(distortion) else None)
         object.__setattr__(self, "_centre_px", np.array([self.cx, self.cy], np.float32))
         object.__setattr__(self, "_focal_px", np.array([self.fx, self.fy], np.float32))
 
@@ -87,7 +96,7 @@ class Camera:
         """Rays (..., J, 2) of pixels (..., J, 2), and their confidence (..., J): 0 where the camera has no such ray."""
         rays = self.rays(joints_px)
         off = np.abs(rays) / RAY_FARTHEST
-        if any(self.distortion):
+        if self._lens is not None:
             back_px = self.project(np.concatenate([rays, np.ones_like(rays[..., :1])], -1))
             off = np.maximum(off, np.abs(back_px - joints_px) / (LENS_ERROR * self.width))
         if not off.size or off.max() <= 1:
@@ -98,27 +107,27 @@ class Camera:
     def rays(self, keypoints_px):
         """(..., 2) pixels to (..., 2) float32 undistorted rays (x/z, y/z)."""
         keypoints_px = np.asarray(keypoints_px)
-        if any(self.distortion):
+        if self._lens is not None:
             cv2 = self._opencv()
             flat = np.ascontiguousarray(keypoints_px.reshape(-1, 1, 2), np.float64)
             undistort = cv2.fisheye.undistortPoints if self.model == "equidistant" else cv2.undistortPoints
             if not len(flat):
                 return np.zeros(keypoints_px.shape, np.float32)
-            rays = undistort(flat, self.matrix, np.array(self.distortion)).reshape(keypoints_px.shape)
+            rays = undistort(flat, self.matrix, self._lens).reshape(keypoints_px.shape)
             return rays.astype(np.float32)
         return ((keypoints_px - self._centre_px) / self._focal_px).astype(np.float32, copy=False)
 
     def project(self, points_cam_m):
         """(..., 3) metres to (..., 2) float64 pixels; NaN behind the camera."""
         points = np.asarray(points_cam_m, np.float64)
-        if any(self.distortion):
+        if self._lens is not None:
             cv2 = self._opencv()
             flat = points.reshape(-1, 1, 3)
             project = cv2.fisheye.projectPoints if self.model == "equidistant" else cv2.projectPoints
             zero = np.zeros(3)
             if not len(flat):
                 return np.zeros((*points.shape[:-1], 2))
-            pixels = project(flat, zero, zero, self.matrix, np.array(self.distortion))[0].reshape(*points.shape[:-1], 2)
+            pixels = project(flat, zero, zero, self.matrix, self._lens)[0].reshape(*points.shape[:-1], 2)
         else:
             depth = np.where(points[..., 2:] > 0, points[..., 2:], np.nan)
             pixels = points[..., :2] / depth * (self.fx, self.fy) + (self.cx, self.cy)

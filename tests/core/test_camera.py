@@ -32,6 +32,19 @@ def test_projection_round_trips_over_the_whole_image(camera):
     np.testing.assert_allclose(camera.project(points), pixels, atol=0.05)
 
 
+@pytest.mark.parametrize("distortion", [(), (0.0,) * 4, (0.0,) * 5], ids=["none", "four", "five"])
+@pytest.mark.parametrize("degrees", [10, 40, 60, 85])
+def test_a_fisheye_without_distortion_is_equidistant(distortion, degrees):
+    """By definition of the model: the distance from the centre is the focal length times the angle off the axis."""
+    camera = Camera(fx=300.0, fy=300.0, cx=500.0, cy=500.0, width=1000, height=1000, model="equidistant",
+                    distortion=distortion)  # fmt: skip
+    angle = np.radians(degrees)
+    pixel, point = np.array([[500 + 300 * angle, 500.0]]), np.array([[np.sin(angle), 0, np.cos(angle)]])
+    np.testing.assert_allclose(np.arctan(camera.rays(pixel)), [[angle, 0]], atol=1e-6)
+    np.testing.assert_allclose(camera.project(point), pixel, atol=1e-6)
+    assert camera.see(np.array([[500 + 300 * np.radians(95), 500.0]]), np.ones(1))[1] == 0
+
+
 def test_rays_of_projected_points_point_at_them():
     joints = walk(np.arange(5) / 30)
     for camera in (CAMERA, LENS):

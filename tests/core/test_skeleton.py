@@ -1,5 +1,7 @@
 """The skeleton's tree and mirror, and that every adapter puts every joint where it belongs or marks it missing."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -17,8 +19,8 @@ def expected_sources(name, keypoints):
         return [f"{side}_{name[1:].lower()}"]
     if name == "Hip":
         return ["mid_hip"] if "mid_hip" in keypoints else ["left_hip", "right_hip"]
-    if name == "Thorax":
-        return ["neck"] if "neck" in keypoints else ["left_shoulder", "right_shoulder"]
+    if name == "Thorax":  # a neck is halfway between the shoulders in OpenPose's sets only
+        return ["neck"] if keypoints[:2] == ("nose", "neck") else ["left_shoulder", "right_shoulder"]
     return {"Nose": ["nose"]}.get(name, [])
 
 
@@ -89,6 +91,16 @@ def test_a_joint_with_one_missing_source_is_missing(name):
 
 
 @pytest.mark.parametrize("name", JOINT_SETS)
+def test_a_set_has_as_many_keypoints_as_its_name_says_and_both_sides_of_each(name):
+    keypoints = joint_set(name).keypoints
+    assert len(keypoints) == int(re.search(r"\d+$", name)[0])
+    for left, right in (("left_", "right_"), ("_left", "_right")):
+        assert {key.replace(left, right) for key in keypoints if left in key} == {
+            key for key in keypoints if right in key
+        }
+
+
+@pytest.mark.parametrize("name", JOINT_SETS)
 def test_keypoint_names_are_unique_and_limbs_name_keypoints(name):
     source = joint_set(name)
     assert source.name == name and len(set(source.keypoints)) == len(source.keypoints)
@@ -104,6 +116,24 @@ def test_keypoint_names_are_unique_and_limbs_name_keypoints(name):
         ("openpose18", "left_ear", 17), ("openpose25", "mid_hip", 8), ("openpose25", "left_ankle", 14),
         ("openpose25", "right_heel", 24), ("mediapipe33", "left_shoulder", 11), ("mediapipe33", "right_ankle", 28),
         ("mediapipe33", "right_foot_index", 32), ("hri18", "left_eye", 14), ("hri18", "right_ear", 17),
+        ("rtmpose17", "right_ankle", 16), ("rtmpose26", "left_big_toe", 20), ("halpe26", "head", 17),
+        ("halpe26", "neck", 18), ("halpe26", "hip", 19), ("halpe26", "right_big_toe", 21),
+        ("halpe26", "left_small_toe", 22), ("halpe26", "right_heel", 25), ("wholebody133", "left_big_toe", 17),
+        ("wholebody133", "left_heel", 19), ("wholebody133", "right_heel", 22), ("wholebody133", "face_0", 23),
+        ("wholebody133", "face_67", 90), ("wholebody133", "left_hand_root", 91), ("wholebody133", "left_thumb_1", 92),
+        ("wholebody133", "left_pinky_finger_4", 111), ("wholebody133", "right_hand_root", 112),
+        ("wholebody133", "right_pinky_finger_4", 132), ("zed18", "neck", 1), ("zed18", "right_hip", 8),
+        ("zed18", "right_eye", 14), ("zed18", "left_ear", 17), ("zed34", "spine_navel", 1), ("zed34", "neck", 3),
+        ("zed34", "left_clavicle", 4), ("zed34", "left_wrist", 7), ("zed34", "right_clavicle", 11),
+        ("zed34", "right_thumb", 17), ("zed34", "left_hip", 18), ("zed34", "right_hip", 22), ("zed34", "head", 26),
+        ("zed34", "right_ear", 31), ("zed34", "left_heel", 32), ("zed34", "right_heel", 33), ("zed38", "spine_3", 3),
+        ("zed38", "nose", 5), ("zed38", "right_ear", 9), ("zed38", "left_clavicle", 10), ("zed38", "left_shoulder", 12),
+        ("zed38", "right_wrist", 17), ("zed38", "left_hip", 18), ("zed38", "right_ankle", 23),
+        ("zed38", "left_big_toe", 24), ("zed38", "right_heel", 29), ("zed38", "left_thumb_tip", 30),
+        ("zed38", "right_pinky_knuckle", 37), ("kinect32", "spine_chest", 2), ("kinect32", "left_shoulder", 5),
+        ("kinect32", "left_hand", 8), ("kinect32", "right_shoulder", 12), ("kinect32", "right_ankle", 24),
+        ("kinect32", "right_foot", 25), ("kinect32", "nose", 27), ("kinect32", "left_ear", 29),
+        ("kinect32", "right_eye", 30),
     ],
 )  # fmt: skip
 def test_published_index_of_a_keypoint(name, keypoint, index):

@@ -1,5 +1,7 @@
 """CameraInfo and Camera are the same camera, and what is no camera is refused by cause."""
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,6 +29,14 @@ def test_binning_and_region_of_interest_move_the_pixels():
     camera = camera_from_info(info)
     assert (camera.fx, camera.fy, camera.cx, camera.cy) == (300, 305, 110, 100)
     assert (camera.width, camera.height) == (100, 50)
+
+
+@pytest.mark.parametrize("d", [[], [0.0] * 4, [0.0] * 5])
+def test_an_ideal_fisheye_is_no_pinhole(d):
+    info = spoiled(d=d, distortion_model="equidistant")
+    camera = camera_from_info(info)
+    assert camera.model == "equidistant" and camera_from_info(info_from_camera(camera, Header())) == camera
+    assert camera.rays([[320.0 + 600.0, 240.0]])[0, 0] == pytest.approx(math.tan(1), rel=1e-6)
 
 
 def spoiled(**values):
