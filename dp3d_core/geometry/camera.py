@@ -18,6 +18,9 @@ has no inverse, and OpenCV's iteration ends at any ray, also at plausible ones."
 CENTRE_TIME_S = 0.3
 """Time constant with which the virtual camera follows its person: turning with the jitter of a single frame would put
 that jitter into the pose."""
+UPRIGHT_FROM = 0.2
+"""Length of the up vector in the picture, 12 degrees off the view's axis, from where on it alone says what is upright.
+Nearer to the axis a small error of up would roll the view far, so the view rolls less and less."""
 LEAST_DEPTH = 0.05
 """A ray more than 90 degrees off the view's centre has no place on its plane: this depth keeps it finite."""
 
@@ -177,6 +180,30 @@ def turn_to(centre, xp):
     Rows are the virtual axes: p_virtual = R @ p_cam.
     """
     return xp.stack([xp.stack(row, -1) for row in turn_axes(centre[..., 0], centre[..., 1], xp.sqrt)], -2)
+
+
+def roll_of(x, y, root):
+    """Cosine and sine of the roll that lets up, (x, y) in a picture with y down, point upwards; `turn_axes`' kinds.
+
+    Up along the view's axis, as the zero vector for "unknown", rolls nothing.
+    """
+    length = root(x * x + y * y + 1e-12)
+    rest = UPRIGHT_FROM - length
+    cos = (rest + abs(rest)) / 2 - y
+    norm = root(cos * cos + x * x + 1e-12)
+    # 1 or, where no roll is better than another, the smallest push off it
+    cos = cos + (norm < 1e-3) * 1.0
+    norm = root(cos * cos + x * x)
+    return cos / norm, x / norm
+
+
+def upright(rotation, up, xp):
+    """`rotation` (B, 3, 3) from `cam` to a view, rolled about the view's axis until up (B, 3) in `cam` points upwards
+    in it. Any array."""
+    turned = (rotation @ up[..., None])[..., 0]
+    cos, sin = (part[..., None] for part in roll_of(turned[..., 0], turned[..., 1], xp.sqrt))
+    x, y, z = rotation[..., 0, :], rotation[..., 1, :], rotation[..., 2, :]
+    return xp.stack([cos * x + sin * y, cos * y - sin * x, z], -2)
 
 
 def turn_rays(rays, rotation, xp):

@@ -5,11 +5,12 @@ stays in arrays. A test holds the two ways to each other.
 """
 # P people, J = 17 joints
 
+from itertools import repeat
 from math import exp, log, sqrt
 
 import numpy as np
 
-from dp3d_core.geometry.camera import CENTRE_TIME_S, LEAST_DEPTH, turn_axes
+from dp3d_core.geometry.camera import CENTRE_TIME_S, LEAST_DEPTH, roll_of, turn_axes
 from dp3d_core.geometry.observation import LOG_SIZE_CENTRE, RAY_LIMIT
 
 RAY_CHANGE = 0.005
@@ -34,12 +35,13 @@ class Viewpoint:
         self.started = True
 
 
-def look(viewpoints, rays, confidence, dt_s):
+def look(viewpoints, rays, confidence, dt_s, up=None):
     """Let each of P viewpoints follow its person and see the person from there.
 
     rays (P, 17, 2) and confidence (P, 17) float32 with 0 = missing, finite also there; dt_s P seconds since the last
-    frame. Who is not seen at all moves no viewpoint. Returns as `observe` does: seen (P, 17, 4), rotation (P, 3, 3) and
-    rays in the virtual camera (P, 17, 2), float32.
+    frame; up, if known, is P unit vectors against gravity in their cameras (zeros: unknown), which turn the views
+    upright. Who is not seen at all moves no viewpoint. Returns as `observe` does: seen (P, 17, 4), rotation
+    (P, 3, 3) and rays in the virtual camera (P, 17, 2), float32.
     """
     weight = confidence[:, None]
     total = confidence.sum(1)
@@ -47,12 +49,13 @@ def look(viewpoints, rays, confidence, dt_s):
     away = rays - centre
     spread = weight @ (away * away)
     axes, sizes = [], []
-    for viewpoint, trust, ((x, y),), ((wide, high),), past_s in zip(
-        viewpoints, total.tolist(), centre.tolist(), spread.tolist(), dt_s
+    for viewpoint, trust, ((x, y),), ((wide, high),), past_s, above in zip(
+        viewpoints, total.tolist(), centre.tolist(), spread.tolist(), dt_s, repeat(None) if up is None else up
     ):
         if trust > 0:
             viewpoint.follow(x, y, 0.5 * log((wide + high) / trust + 1e-8), past_s)
-        axes.append(turn_axes(viewpoint.x, viewpoint.y, sqrt))
+        turned = turn_axes(viewpoint.x, viewpoint.y, sqrt)
+        axes.append(turned if above is None else _rolled(turned, above))
         sizes.append((exp(-viewpoint.log_size), viewpoint.log_size - LOG_SIZE_CENTRE))
     rotation, sizes = np.array(axes, np.float32), np.array(sizes, np.float32)
     turned = rays @ rotation[:, :, :2].swapaxes(1, 2)
@@ -65,6 +68,17 @@ def look(viewpoints, rays, confidence, dt_s):
     seen[..., 2] = confidence
     seen[..., 3] = sizes[:, 1:]
     return seen, rotation, turned_rays
+
+
+def _rolled(axes, up):
+    """Rows of a rotation from `cam` to a view, rolled until up (x, y, z in `cam`) points upwards in the view."""
+    (ax, ay, az), (bx, by, bz), forward = axes
+    ux, uy, uz = up
+    cos, sin = roll_of(ax * ux + ay * uy + az * uz, bx * ux + by * uy + bz * uz, sqrt)
+    return (
+        (cos * ax + sin * bx, cos * ay + sin * by, cos * az + sin * bz),
+        (cos * bx - sin * ax, cos * by - sin * ay, cos * bz - sin * az), forward,
+    )  # fmt: skip
 
 
 def rays_moved(before, now, shown, old_camera, camera):

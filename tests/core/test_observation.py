@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from helpers import CAMERA, seen, walk
 
-from dp3d_core.geometry.camera import turn_to
-from dp3d_core.geometry.observation import LOG_SIZE_CENTRE, RAY_LIMIT, follow_all, observe
+from dp3d_core.geometry.camera import UPRIGHT_FROM, turn_to, upright
+from dp3d_core.geometry.observation import LOG_SIZE_CENTRE, RAY_LIMIT, follow_all, observe, up_input
 from dp3d_core.geometry.viewpoint import Viewpoint, look
 
 
@@ -93,3 +93,57 @@ def test_one_visible_joint_and_none_are_finite():
     confidence[0, 1, 3] = 1
     out = observe(rays, confidence, follow_all(rays, confidence, stamps_s, np), np)
     assert all(np.isfinite(array).all() for array in out)
+
+
+def turned_by(roll, rays):
+    """What a camera rolled by `roll` radians sees of rays (..., 2), and its up vector (3,)."""
+    cos, sin = np.cos(roll), np.sin(roll)
+    rotation = np.array([[cos, sin], [-sin, cos]], np.float32)
+    return rays @ rotation.T, np.array([*(rotation @ (0, -1)), 0], np.float32)
+
+
+def test_with_up_known_every_roll_of_the_camera_is_alike():
+    rays, confidence, stamps_s = some_rays(frames=10)
+    level = np.broadcast_to(np.array([0, -1, 0], np.float32), (1, 10, 3))
+    upright = observe(rays, confidence, follow_all(rays, confidence, stamps_s, np), np, up=level)[0]
+    for roll in (0.3, np.pi / 2, np.pi, -2.0):
+        turned, up = turned_by(roll, rays)
+        up = np.broadcast_to(up, (1, 10, 3))
+        state = follow_all(turned, confidence, stamps_s, np)
+        seen_now, rotation, _ = observe(turned, confidence, state, np, up=up)
+        np.testing.assert_allclose(seen_now, upright, atol=1e-4)
+        told = up_input(up, np.full((1, 10), 0.02), rotation, np)
+        np.testing.assert_allclose(told[..., 0], 0, atol=1e-5)
+        assert (told[..., 1] < -0.9).all() and (told[..., 3] > 0.9).all()
+
+
+def test_unknown_up_changes_nothing_and_up_along_the_axis_is_no_riddle():
+    rays, confidence, stamps_s = some_rays()
+    state = follow_all(rays, confidence, stamps_s, np)
+    plain = observe(rays, confidence, state, np)
+    unknown = np.zeros((1, 6, 3), np.float32)
+    for left, right in zip(plain, observe(rays, confidence, state, np, up=unknown)):
+        np.testing.assert_allclose(left, right, atol=1e-6)
+    assert not up_input(unknown, np.zeros((1, 6)), plain[1], np).any()
+    generator = np.random.default_rng(0)
+    for near in (0.0, 1e-4, 0.1, UPRIGHT_FROM / 2):
+        up = generator.normal(size=(200, 3)) * near
+        up[:, 2] = 1
+        up[0, :2] = 0, near
+        up /= np.linalg.norm(up, axis=1, keepdims=True)
+        rotation = upright(np.broadcast_to(np.eye(3), (200, 3, 3)), up, np)
+        gram = rotation @ rotation.swapaxes(1, 2)
+        np.testing.assert_allclose(gram, np.broadcast_to(np.eye(3), gram.shape), atol=1e-5)
+
+
+def test_the_upright_view_is_the_same_live():
+    rays, confidence, stamps_s = some_rays(frames=20)
+    rays, up = turned_by(1.2, rays)
+    wanted = observe(
+        rays, confidence, follow_all(rays, confidence, stamps_s, np), np, up=np.broadcast_to(up, (1, 20, 3))
+    )
+    viewpoint, intervals_s = Viewpoint(), np.diff(stamps_s[0], prepend=stamps_s[0, 0]).tolist()
+    for frame, dt_s in enumerate(intervals_s):
+        found = look([viewpoint], rays[:, frame], confidence[:, frame], [dt_s], [up.tolist()])
+        for left, right in zip(found, wanted):
+            np.testing.assert_allclose(left, right[:, frame], atol=5e-5)
