@@ -11,12 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from dp3d_core.model.attention import MASKED, SpatialBlock, TemporalBlock
+from dp3d_core.model.encoder import LOG_VARIANCE_RANGE, SEEN_CHANNELS, Context
 from dp3d_core.model.prompts import POOL_TIMES_S, POOL_WIDTH, ActionEncoder, PromptBank, pool_causal, pool_step
-
-SEEN_CHANNELS = 4
-"""Per joint: x, y in the person's virtual view over its size, confidence (0 = missing), log size."""
-LOG_VARIANCE_RANGE = (-9.0, 3.0)
-"""Limits of the natural log of the variance in network units: about 3 mm to 1.1 m at the default pose scale."""
 
 
 class Prediction(NamedTuple):
@@ -30,19 +26,6 @@ class Prediction(NamedTuple):
     """(B, N, A)."""
     neighbours: Tensor | None
     """(B, N, n - 1, 17, 3) hallucinated poses of f-k..f+k without f (training only), else None."""
-
-
-class Context(NamedTuple):
-    """What a stream keeps of its past, as tensors in and out of `Denoiser.step`."""
-
-    keys: Tensor
-    """(B, L, G, C, D) rotated keys of older frames."""
-    values: Tensor
-    """(B, L, G, C, D)."""
-    filled: Tensor
-    """(B, C + N) 1 where a key counts, else 0: cached frames, then the rows of the working window."""
-    pooled: Tensor
-    """(B, S, H + 1) decayed sums of the action encoder."""
 
 
 class Denoiser(nn.Module):
