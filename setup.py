@@ -45,7 +45,7 @@ setup(
         (f"lib/{NAME}", sorted(glob("dp3d_ros/resource/bin/*"))),
     ],
     zip_safe=False,
-    install_requires=["numpy>=1.24", "torch>=2.4", "safetensors>=0.4.3", "scipy>=1.10"],
+    install_requires=["numpy>=1.24", "torch>=2.4", "safetensors>=0.4.3", "scipy>=1.10", "tyro>=1.0"],
     extras_require={
         "ros": ROS_WHEELS,
         "demo": [*ROS_WHEELS, OPENCV, "tqdm>=4.60"],
@@ -69,10 +69,7 @@ setup(
     },
     entry_points={
         "console_scripts": [
-            "dp3d-train = dp3d_core.training.run:main",
-            "dp3d-evaluate = dp3d_core.evaluation.evaluate:main",
-            "dp3d-bench = dp3d_core.bench:main",
-            "dp3d-demo = dp3d_ros.demo.__main__:main",
+            "dp3d = dp3d_core.cli:main",
         ],
     },
 )

@@ -1,6 +1,6 @@
-"""Measure what each part of the network is worth: `python -m dp3d_core.ablate`; see `dp3d_core.evaluation.ablate`."""
+"""`python -m dp3d_core.ablate` is `dp3d ablate`."""
 
-from dp3d_core.evaluation.ablate import main
+from dp3d_core.cli import run
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run("ablate")

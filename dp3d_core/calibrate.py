@@ -1,6 +1,6 @@
-"""Estimate focal length and ground plane from people who walk: `python -m dp3d_core.calibrate`."""
+"""`python -m dp3d_core.calibrate` is `dp3d calibrate`."""
 
-from dp3d_core.capture.calibrate import main
+from dp3d_core.cli import run
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run("calibrate")

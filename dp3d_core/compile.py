@@ -1,6 +1,6 @@
-"""Build engines ahead of time: `python -m dp3d_core.compile`; see `dp3d_core.backends.compile`."""
+"""`python -m dp3d_core.compile` is `dp3d compile`."""
 
-from dp3d_core.backends.compile import main
+from dp3d_core.cli import run
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run("compile")

@@ -5,8 +5,10 @@ change while running).
 """
 
 from dataclasses import MISSING, asdict, dataclass, field, fields
+from typing import Literal, get_args
 
-LOOKAHEADS = (0, 2, 4)
+Lookahead = Literal[0, 2, 4]
+LOOKAHEADS = get_args(Lookahead)
 """Frames that a stream may wait."""
 
 

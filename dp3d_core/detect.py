@@ -1,6 +1,6 @@
-"""Read 2D keypoints from a video: `python -m dp3d_core.detect`; see `dp3d_core.capture.detect`."""
+"""`python -m dp3d_core.detect` is `dp3d detect`."""
 
-from dp3d_core.capture.detect.__main__ import main
+from dp3d_core.cli import run
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run("detect")

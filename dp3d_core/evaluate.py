@@ -1,6 +1,6 @@
-"""Measure a lifter's errors: `python -m dp3d_core.evaluate`; see `dp3d_core.evaluation.evaluate`."""
+"""`python -m dp3d_core.evaluate` is `dp3d evaluate`."""
 
-from dp3d_core.evaluation.evaluate import main
+from dp3d_core.cli import run
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run("evaluate")

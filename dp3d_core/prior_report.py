@@ -1,6 +1,6 @@
-"""Measure what the prior of motion is worth: `python -m dp3d_core.prior_report`; see `dp3d_core.prior.report`."""
+"""`python -m dp3d_core.prior_report` is `dp3d prior-report`."""
 
-from dp3d_core.prior.report import main
+from dp3d_core.cli import run
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run("prior-report")

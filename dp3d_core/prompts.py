@@ -1,6 +1,6 @@
-"""Encode the prompts' sentences with open_clip: `python -m dp3d_core.prompts`; see `dp3d_core.model.text`."""
+"""`python -m dp3d_core.prompts` is `dp3d prompts`."""
 
-from dp3d_core.model.text import main
+from dp3d_core.cli import run
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run("prompts")

@@ -1,6 +1,6 @@
-"""Measure accuracy and lag against smoothness: `python -m dp3d_core.smoothness`."""
+"""`python -m dp3d_core.smoothness` is `dp3d smoothness`."""
 
-from dp3d_core.evaluation.smoothness import main
+from dp3d_core.cli import run
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run("smoothness")

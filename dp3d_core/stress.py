@@ -1,6 +1,6 @@
-"""Measure what hurts a stream: `python -m dp3d_core.stress`; see `dp3d_core.evaluation.stress`."""
+"""`python -m dp3d_core.stress` is `dp3d stress`."""
 
-from dp3d_core.evaluation.stress import main
+from dp3d_core.cli import run
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run("stress")

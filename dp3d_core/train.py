@@ -1,6 +1,6 @@
-"""Train a denoiser: `python -m dp3d_core.train`; see `dp3d_core.training.run`."""
+"""`python -m dp3d_core.train` is `dp3d train`."""
 
-from dp3d_core.training.run import main
+from dp3d_core.cli import run
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run("train")

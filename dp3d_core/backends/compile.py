@@ -4,10 +4,13 @@ python -m dp3d_core.compile --weights small --out DIR [--backend auto] [--people
 These are engines of the rolling step, for streams. `Lifter.lift` runs in PyTorch and needs none.
 """
 
-import argparse
 import logging
 import sys
 import time
+from dataclasses import dataclass
+from typing import Literal
+
+from dp3d_core.config import LOOKAHEADS, Lookahead
 
 
 def build(weights, out, *, backend="auto", device="cpu", people=16, lookaheads=(0, 2, 4), precision="float32",
@@ -46,49 +49,59 @@ def build(weights, out, *, backend="auto", device="cpu", people=16, lookaheads=(
     return made
 
 
-def main(argv=None):
-    """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m dp3d_core.compile", description=__doc__.split("\n")[0])
-    parser.add_argument("--weights", default="small", help="shipped name or path")
-    parser.add_argument("--out", required=True, help="folder for the engines: cache_dir, and the node's engine_cache")
-    parser.add_argument("--backend", default="auto", choices=("auto", "cpu", "tensorrt"))
-    parser.add_argument("--device", default=None, help="default: cuda for tensorrt, else cpu")
-    parser.add_argument("--people", type=int, default=16, help="most people at once")
-    parser.add_argument("--lookaheads", type=int, nargs="+", default=[0, 2, 4], choices=(0, 2, 4))
-    parser.add_argument("--precision", default="float32", choices=("float32", "float16", "bfloat16"))
-    parser.add_argument("--threads", type=int, default=1, help="intra-op threads of CPU engines")
-    parser.add_argument("--window", action="store_true", help="also whole windows: for the bench, not for Lifter.lift")
-    given = parser.parse_args(argv)
+@dataclass(frozen=True, kw_only=True)
+class CompileOptions:
+    """Build the engines of a network ahead of time, so that the first start on a robot is as fast as the second."""
+
+    out: str
+    """Folder for the engines: `cache_dir` in Python, `engine_cache` of the node."""
+    weights: str = "small"
+    """Shipped name or path."""
+    backend: Literal["auto", "cpu", "tensorrt"] = "auto"
+    """Kind of engine."""
+    device: str | None = None
+    """Default: cuda for tensorrt, else cpu."""
+    people: int = 16
+    """Most people at once."""
+    lookaheads: tuple[Lookahead, ...] = LOOKAHEADS
+    """Lookaheads to build for, in frames."""
+    precision: Literal["float32", "float16", "bfloat16"] = "float32"
+    """Precision of the engines."""
+    threads: int = 1
+    """Threads of one CPU engine."""
+    window: bool = False
+    """Also whole windows, for the bench."""
+
+
+def command(options: CompileOptions) -> None:
+    """Build the engines and say how to use them."""
     logging.basicConfig(level=logging.WARNING, format="compile: %(message)s")
     try:
         from tqdm import tqdm
 
         from dp3d_core.backends.graphs import BATCHES
 
-        sizes = len([size for size in BATCHES if size < given.people]) + 1
-        bar = tqdm(total=sizes * (len(given.lookaheads) + given.window), file=sys.stderr, unit="engine")
+        sizes = len([size for size in BATCHES if size < options.people]) + 1
+        bar = tqdm(total=sizes * (len(options.lookaheads) + options.window), file=sys.stderr, unit="engine")
     except ImportError:
         bar = None
     started = time.perf_counter()
     try:
         made = build(
-            given.weights, given.out, backend=given.backend,
-            device=given.device or ("cuda" if given.backend == "tensorrt" else "cpu"), people=given.people,
-            lookaheads=given.lookaheads, precision=given.precision, threads=given.threads, window=given.window, bar=bar,
+            options.weights, options.out, backend=options.backend,
+            device=options.device or ("cuda" if options.backend == "tensorrt" else "cpu"), people=options.people,
+            lookaheads=options.lookaheads, precision=options.precision, threads=options.threads,
+            window=options.window, bar=bar,
         )  # fmt: skip
-    except (ValueError, RuntimeError) as error:
-        raise SystemExit(f"compile: {error}") from None
+    except RuntimeError as error:
+        raise ValueError(str(error)) from error
     finally:
         if bar is not None:
             bar.close()
     worst = max(made.parity_mm.values())
     print(
-        f"{len(made.parity_mm)} {made.name} engines in {given.out}, {time.perf_counter() - started:.0f} s, at most "
-        f"{worst:.2g} mm from eager float32\nuse them: Lifter.load({given.weights!r}, cache_dir={given.out!r}"
-        + (f", precision={given.precision!r})" if given.precision != "float32" else ")")
-        + f"\nthe node: engine_cache: {given.out}"
+        f"{len(made.parity_mm)} {made.name} engines in {options.out}, {time.perf_counter() - started:.0f} s, at most "
+        f"{worst:.2g} mm from eager float32\nuse them: Lifter.load({options.weights!r}, cache_dir={options.out!r}"
+        + (f", precision={options.precision!r})" if options.precision != "float32" else ")")
+        + f"\nthe node: engine_cache: {options.out}"
     )
-
-
-if __name__ == "__main__":
-    main()

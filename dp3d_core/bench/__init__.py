@@ -1,14 +1,11 @@
 """How fast it is here, beside the limit of its own work and beside what everyone knows, all in one run.
 
-python -m dp3d_core.bench [--json FILE] [--plot PNG] [--people 1 8] [--full] [--gpu]
+dp3d bench [--json FILE] [--plot PNG] [--people 1 8] [--full] [--gpu]
 """
 
-import argparse
-import json
 import sys
 import time
 from dataclasses import asdict
-from pathlib import Path
 
 COLUMNS = (
     "backend", "preset", "people", "mode", "lookahead", "hypotheses", "steps", "threads", "ms_p50", "ms_p99", "gmac",
@@ -217,33 +214,3 @@ class _NoBar:
         """Nothing to draw on."""
 
     set_description = close = lambda self, *_: None
-
-
-def main(argv=None):
-    """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m dp3d_core.bench", description=__doc__.split("\n")[0])
-    parser.add_argument("--json", type=Path, help="write the report here")
-    parser.add_argument("--plot", type=Path, help="draw it here (PNG, needs matplotlib)")
-    parser.add_argument("--people", type=int, nargs="+", default=None, help="default 1 4 8 16")
-    parser.add_argument("--backends", nargs="+", help="default: all that are installed")
-    parser.add_argument("--presets", nargs="+", help="default: small; with --full also base")
-    parser.add_argument("--weights", help="time these weights instead of the shipped or random ones, as preset small")
-    parser.add_argument("--threads", type=int, default=1, help="intra-op threads")
-    parser.add_argument("--cache", type=Path, help="folder of built engines")
-    parser.add_argument("--full", action="store_true", help="every case; half an hour")
-    parser.add_argument("--quick", action="store_true", help="the default: about two minutes")
-    parser.add_argument("--gpu", action="store_true", help="also the GPU part")
-    given = parser.parse_args(argv)
-    presets = given.presets or (("small", "base") if given.full else ("small",))
-    report = run(
-        backends=given.backends, presets=tuple(presets), people=tuple(given.people or (1, 4, 8, 16)), full=given.full,
-        gpu=given.gpu, threads=given.threads, weights={"small": given.weights} if given.weights else None,
-        cache_dir=given.cache,
-    )  # fmt: skip
-    print(table(report))
-    if given.json:
-        given.json.write_text(json.dumps(report, indent=1))
-    if given.plot:
-        from dp3d_core.bench.plot import plot
-
-        plot(report, given.plot)

@@ -1,4 +1,6 @@
-from dp3d_core.bench import main
+"""`python -m dp3d_core.bench` is `dp3d bench`."""
+
+from dp3d_core.cli import run
 
 if __name__ == "__main__":
-    main()
+    run("bench")

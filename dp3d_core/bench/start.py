@@ -4,12 +4,14 @@ python -m dp3d_core.bench.start --weights small --cache DIR [--people 1] [--look
 is the process that is timed; it prints its parts when it has the skeleton.
 """
 
-import argparse
 import json
 import resource
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
+
+from dp3d_core.cli import parse
 
 STARTS = 3
 
@@ -40,17 +42,28 @@ def _start(command):
     return {"seconds": seconds, **json.loads(line)}
 
 
-def main(argv=None):
+@dataclass(frozen=True, kw_only=True)
+class StartOptions:
+    """Load the weights, push one frame and print how long each part took, as JSON."""
+
+    weights: str = "small"
+    """Shipped name or path."""
+    cache: str | None = None
+    """Folder of built engines."""
+    backend: str = "auto"
+    """Backend of the lifter."""
+    people: int = 1
+    """People in the frame."""
+    lookahead: int = 0
+    """Frames of lag."""
+    threads: int = 1
+    """Threads of one operation."""
+
+
+def main() -> None:
     """The process that is timed."""
     marks = [time.perf_counter()]
-    parser = argparse.ArgumentParser(prog="python -m dp3d_core.bench.start", description=__doc__.split("\n")[0])
-    parser.add_argument("--weights", default="small")
-    parser.add_argument("--cache")
-    parser.add_argument("--backend", default="auto")
-    parser.add_argument("--people", type=int, default=1)
-    parser.add_argument("--lookahead", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=1)
-    given = parser.parse_args(argv)
+    given = parse(StartOptions, prog="python -m dp3d_core.bench.start")
 
     import torch
 

@@ -7,13 +7,11 @@ solved here as one robust least-squares fit). Metric scale rests entirely on the
 there is 1 % in every distance. Knows no lens distortion: it is taken as zero.
 """
 
-import argparse
-import sys
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import isfinite, radians, tan
 
 import numpy as np
+from tyro.conf import OmitArgPrefixes, Positional
 
 from dp3d_core.capture import recording as recordings
 from dp3d_core.skeleton import joint_set
@@ -267,26 +265,25 @@ def _resampled(people: _People, generator: np.random.Generator) -> _People:
     return replace(people, ankles_px=people.ankles_px[rows], head_px=people.head_px[rows], track=track)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """`python -m dp3d_core.calibrate RECORDING.npz`; exit status 2 with one sentence for a user's mistake."""
-    parser = argparse.ArgumentParser(prog="python -m dp3d_core.calibrate", description=__doc__)
-    parser.add_argument("recording")
-    parser.add_argument("--write", action="store_true", help="store the camera and the ground plane in the file")
-    defaults = CalibrateConfig()
-    for name in ("mean_height_m", "height_spread_m", "focal_prior_px", "focal_prior_spread"):
-        parser.add_argument("--" + name.replace("_", "-"), type=float, default=getattr(defaults, name))
-    parser.add_argument("--principal-point-px", type=float, nargs=2, metavar=("CX", "CY"), help="default: image centre")
-    options = parser.parse_args(arguments)
-    values = {key: value for key, value in vars(options).items() if key not in ("recording", "write")}
-    try:
-        recording = recordings.load(options.recording)
-        fitted = calibrate(recording, CalibrateConfig(**values))
-        calibrated = apply(recording, fitted)
-        if options.write:
-            recordings.save(options.recording, calibrated)
-    except (OSError, ValueError) as error:
-        print(error, file=sys.stderr)
-        return 2
+@dataclass(frozen=True, kw_only=True)
+class CalibrateOptions:
+    """Estimate the focal length and the ground plane of a recording from people who walk in it."""
+
+    recording: Positional[str]
+    """Recording (.npz)."""
+    write: bool = False
+    """Store the camera and the ground plane in the file."""
+    fit: OmitArgPrefixes[CalibrateConfig] = CalibrateConfig()
+    """What is known beforehand."""
+
+
+def command(options: CalibrateOptions) -> None:
+    """Calibrate, print the camera and, with --write, store it."""
+    recording = recordings.load(options.recording)
+    fitted = calibrate(recording, options.fit)
+    calibrated = apply(recording, fitted)
+    if options.write:
+        recordings.save(options.recording, calibrated)
     speeds = walking_speeds_m_s(calibrated)
     print(f"focal_px {fitted.K[0, 0]:.0f} +- {fitted.focal_std_px:.0f}, centre {fitted.K[:2, 2].tolist()}")
     print(f"height_m {fitted.ground_distance_m:.2f} +- {fitted.distance_std_m:.2f}")
@@ -294,8 +291,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"from {fitted.rows} rows of {fitted.tracks} tracks; median miss {fitted.residual_share:.1%} of height")
     if len(speeds):
         print(f"speed_m_s over 1.5 s, quartiles {np.round(np.percentile(speeds, (25, 50, 75)), 2).tolist()}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

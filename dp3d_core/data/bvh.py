@@ -1,6 +1,6 @@
 """Motion files from BVH: find the 17 joints by the usual naming schemes, in metres, Z up, at one frame rate.
 
-    python -m dp3d_core.data.bvh walk.bvh run.bvh --out motions.npz --split train --unit-m 0.01
+    dp3d bvh walk.bvh run.bvh --out motions.npz --split train --unit-m 0.01
 
 The unit of a BVH file is nowhere in it (centimetres, inches, CMU's 1/0.45 inch) and must be given; a body that does not
 measure like one is refused with the unit that would fit. What BVH joints do not say is built: Hip is midway between
@@ -12,15 +12,16 @@ the way from neck to head top and 11 cm forward (square to the shoulders: where 
 
 from __future__ import annotations
 
-import argparse
 import re
-import sys
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+from tyro.conf import Positional
 
+from dp3d_core.cli import run
 from dp3d_core.data.bvh_format import Bvh, read_bvh
 from dp3d_core.data.motions import Motions, join_motions, save_motions
 from dp3d_core.skeleton import JOINT_NAMES
@@ -178,34 +179,42 @@ def _resample(joints_m, frame_time_s, fps) -> np.ndarray:
     return joints_m[before] * (1 - weight) + joints_m[after] * weight
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Write the clips of some BVH files into one motion file."""
-    parser = argparse.ArgumentParser(prog="python -m dp3d_core.data.bvh", description=main.__doc__)
-    parser.add_argument("files", nargs="+", metavar="FILE", help="BVH files, one clip each")
-    parser.add_argument("--out", required=True, help="motion file to write (.npz)")
-    parser.add_argument("--split", required=True, help="split of all these clips: train, dev, …")
-    parser.add_argument("--unit-m", type=float, default=0.01, help="the files' unit in metres (default: centimetres)")
-    parser.add_argument("--up", choices=("y", "z"), default="y", help="the files' vertical axis (default: y)")
-    parser.add_argument("--fps", type=float, default=30.0, help="frame rate to resample to (default: 30)")
-    parser.add_argument("--action", default="", help="description of all clips (default: each file's name)")
-    parser.add_argument("--subject", default="", help="who moves (default: each file's name)")
-    parser.add_argument("--licence", default="not stated", help="terms under which the clips may be used")
-    parser.add_argument("--lying", action="store_true", help="the person lies or stands on the hands")
-    options = parser.parse_args(arguments)
+@dataclass(frozen=True, kw_only=True)
+class BvhOptions:
+    """Make one motion file from BVH files, one clip each."""
+
+    files: Positional[tuple[Path, ...]]
+    """BVH files."""
+    out: Path
+    """Motion file to write (.npz)."""
+    split: str
+    """Split of all these clips: train, dev, …"""
+    unit_m: float = 0.01
+    """Unit of the files in metres (default: centimetres)."""
+    up: Literal["y", "z"] = "y"
+    """Vertical axis of the files."""
+    fps: float = 30.0
+    """Frame rate to resample to."""
+    action: str = ""
+    """Description of all clips (default: the name of each file)."""
+    subject: str = ""
+    """Name of the person (default: the name of each file)."""
+    licence: str = "not stated"
+    """Terms under which the clips may be used."""
+    lying: bool = False
+    """The person lies or stands on the hands."""
+
+
+def command(options: BvhOptions) -> None:
+    """Load, join and write the clips."""
     source = Source(split=options.split, action=options.action, subject=options.subject, licence=options.licence)
-    try:
-        clips = [
-            load_bvh(file, source=source, unit_m=options.unit_m, up=options.up, fps=options.fps, lying=options.lying)
-            for file in options.files
-        ]
-        motions = join_motions(clips)
-        save_motions(options.out, motions)
-    except (ValueError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 1
+    motions = join_motions([
+        load_bvh(file, source=source, unit_m=options.unit_m, up=options.up, fps=options.fps, lying=options.lying)
+        for file in options.files
+    ])  # fmt: skip
+    save_motions(options.out, motions)
     print(f"{options.out}: {len(motions)} clips, {motions.minutes:.2f} minutes at {options.fps:g} fps")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run("bvh")

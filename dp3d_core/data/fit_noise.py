@@ -1,6 +1,6 @@
 """Measure how a real detector errs, beside optical markers, to set the defaults of `noise.DetectorNoise`.
 
-    python -m dp3d_core.data.fit_noise real_openpose_jitter.npz [--cameras real_openpose_4cam.npz] [--plot F] [--json F]
+    dp3d fit-noise real_openpose_jitter.npz [--cameras real_openpose_4cam.npz] [--plot F] [--json F]
 
 Compares the aligned residuals with those of the model on the same motions; sets nothing by itself.
 Recipe and last figures: recipes/detector_noise.md.
@@ -9,16 +9,18 @@ Recipe and last figures: recipes/detector_noise.md.
 
 from __future__ import annotations
 
-import argparse
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import torch
+from tyro.conf import Positional
 
-from .align_markers import STANDING, VIDEO_HZ, load
-from .noise import DetectorNoise
+from dp3d_core.cli import run
+from dp3d_core.data.align_markers import STANDING, VIDEO_HZ, load
+from dp3d_core.data.noise import DetectorNoise
 
 STATURE_MM = 1700.0
 GROSS_MM = 120.0  # beyond this an error is a wrong place and no jitter
@@ -235,36 +237,42 @@ def plot(path, real, model):
     plt.close(figure)
 
 
-def main(argv=None):
-    import torch
+@dataclass(frozen=True, kw_only=True)
+class FitNoiseOptions:
+    """Compare the detector-noise model with detections beside optical markers."""
 
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("archive", type=Path, help="keypoints beside markers (npz)")
-    parser.add_argument("--cameras", type=Path, help="keypoints of calibrated cameras (npz), a second look per joint")
-    parser.add_argument("--plot", type=Path, help="write this PNG")
-    parser.add_argument("--json", type=Path, help="write every figure to this file")
-    options = parser.parse_args(argv)
+    archive: Positional[Path]
+    """Keypoints beside markers (.npz)."""
+    cameras: Path | None = None
+    """Keypoints of calibrated cameras (.npz), for a second look at each joint."""
+    plot: Path | None = None
+    """Picture to write (PNG)."""
+    json: Path | None = None
+    """Write every figure to this file."""
+
+
+def command(options: FitNoiseOptions) -> None:
+    """Measure, print and draw."""
     pairs, total = load(options.archive)
-    standing = [p for p in pairs if p.name.startswith(STANDING)]
+    standing = [pair for pair in pairs if pair.name.startswith(STANDING)]
     if not standing:
-        parser.error(f"{options.archive}: none of {total} recordings could be aligned with its markers")
-    noise = DetectorNoise()
-    model = simulate(standing, seen_standing(noise), torch.Generator().manual_seed(0))
+        raise ValueError(f"{options.archive}: none of {total} recordings could be aligned with its markers")
+    model = simulate(standing, seen_standing(DetectorNoise()), torch.Generator().manual_seed(0))
     figures = {
         "recordings": total,
         "aligned": len(pairs),
         "standing": len(standing),
-        "grid_mm": float(np.median([p.grid_mm for p in standing])),
+        "grid_mm": float(np.median([pair.grid_mm for pair in standing])),
         "real": describe(standing),
         "model": describe(model),
     }
-    lying = [p for p in pairs if not p.name.startswith(STANDING)]
+    lying = [pair for pair in pairs if not pair.name.startswith(STANDING)]
     if lying:
-        gross = [np.nan_to_num(np.linalg.norm(p.residual_mm, axis=1)) > GROSS_MM for p in lying]
+        gross = [np.nan_to_num(np.linalg.norm(pair.residual_mm, axis=1)) > GROSS_MM for pair in lying]
         figures["lying"] = {
-            "recordings": [p.name for p in lying],
+            "recordings": [pair.name for pair in lying],
             "gross_share_duration_s": bursts(gross),
-            "missing_share_duration_s": bursts([p.confidence == 0 for p in lying]),
+            "missing_share_duration_s": bursts([pair.confidence == 0 for pair in lying]),
             "confidence": confidence_fit(lying),
         }
     if options.cameras:
@@ -279,4 +287,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    main()
+    run("fit-noise")

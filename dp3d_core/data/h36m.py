@@ -6,7 +6,7 @@ positions_3d: {subject: {action: (T, 32, 3) metres, world axes, Z up}}; `data_2d
 (h36m_cameras.read_cameras), for extrinsics must be exact. Protocols: train S1, 5, 6, 7, 8, test S9, 11; 50 Hz;
 "Walking 1" counts as Walking; all four cameras; 17 joints, or dp3d_core.evaluation.metrics.JOINTS_14.
 
-    python -m dp3d_core.data.h36m data_3d_h36m.npz --out h36m.npz
+    dp3d h36m data_3d_h36m.npz --out h36m.npz
 
 writes the training subjects' motion for dp3d_core.train, S8 held back to watch the training by; never the test's.
 
@@ -17,11 +17,14 @@ Knows nothing of images, networks or error metrics.
 
 from __future__ import annotations
 
-import argparse
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+from tyro.conf import Positional
 
+from dp3d_core.cli import run
 from dp3d_core.data.h36m_cameras import PlacedCamera, read_cameras
 from dp3d_core.data.motions import Motions, join_motions, save_motions
 from dp3d_core.data.sequences import FARTHEST_PX, EvalSequence, check_joint_order
@@ -220,24 +223,28 @@ def _form(value) -> str:
     return f"{value.shape} {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
 
 
-def main(argv=None):
-    """Command line: the training motion as a motion file."""
-    parser = argparse.ArgumentParser(prog="python -m dp3d_core.data.h36m", description=main.__doc__)
-    parser.add_argument("data_3d", help="VideoPose3D's data_3d_h36m.npz")
-    parser.add_argument("--out", required=True, help="motion file to write (.npz)")
-    parser.add_argument("--dev", default="S8", choices=TRAIN_SUBJECTS, help="subject held back as development split")
-    arguments = parser.parse_args(argv)
-    kept = tuple(subject for subject in TRAIN_SUBJECTS if subject != arguments.dev)
-    try:
-        motions = join_motions([
-            load_h36m_motions(arguments.data_3d, subjects=kept, split="train"),
-            load_h36m_motions(arguments.data_3d, subjects=(arguments.dev,), split="dev"),
-        ])  # fmt: skip
-        save_motions(arguments.out, motions, half=True)
-    except (ValueError, OSError) as error:
-        raise SystemExit(f"h36m: {error}") from None
-    print(f"{arguments.out}: {len(motions)} clips, {motions.minutes:.2f} minutes at {FPS:g} fps")
+@dataclass(frozen=True, kw_only=True)
+class H36mOptions:
+    """Make a motion file from the training subjects of Human3.6M."""
+
+    data_3d: Positional[str]
+    """VideoPose3D's data_3d_h36m.npz."""
+    out: str
+    """Motion file to write (.npz)."""
+    dev: Literal["S1", "S5", "S6", "S7", "S8"] = "S8"
+    """Subject held back as the development split."""
+
+
+def command(options: H36mOptions) -> None:
+    """Load, join and write the motions."""
+    kept = tuple(subject for subject in TRAIN_SUBJECTS if subject != options.dev)
+    motions = join_motions([
+        load_h36m_motions(options.data_3d, subjects=kept, split="train"),
+        load_h36m_motions(options.data_3d, subjects=(options.dev,), split="dev"),
+    ])  # fmt: skip
+    save_motions(options.out, motions, half=True)
+    print(f"{options.out}: {len(motions)} clips, {motions.minutes:.2f} minutes at {FPS:g} fps")
 
 
 if __name__ == "__main__":
-    main()
+    run("h36m")

@@ -1,17 +1,18 @@
 """What the synthetic cameras see: draws many and plots them.
 
-    python -m dp3d_core.data.plot_cameras --motions motions.npz --plot cameras.png
+    dp3d plot-cameras --motions motions.npz --plot cameras.png
 
 Needs matplotlib. Knows nothing of detectors or networks.
 """
 # B sequences, J = 17 joints
 
-import argparse
+from dataclasses import dataclass
 from math import pi
 
 import numpy as np
 import torch
 
+from dp3d_core.cli import run
 from dp3d_core.data import cameras
 from dp3d_core.data.motions import load_motions
 from dp3d_core.data.windows import MotionBank
@@ -62,24 +63,29 @@ def plot(path, found):
     plt.close(figure)
 
 
-def main(argv=None):
-    """Command line: print percentiles and draw the plot."""
-    parser = argparse.ArgumentParser(prog="python -m dp3d_core.data.plot_cameras", description=__doc__.split("\n")[0])
-    parser.add_argument("--motions", required=True, help="mocap npz")
-    parser.add_argument("--plot", required=True, metavar="PNG")
-    parser.add_argument("--count", type=int, default=4000, help="cameras to draw")
-    parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args(argv)
-    try:
-        bank = MotionBank(load_motions(arguments.motions).split("train"))
-        found = measure(bank, arguments.count, generator=torch.Generator().manual_seed(arguments.seed))
-        plot(arguments.plot, found)
-    except (ValueError, OSError) as error:
-        raise SystemExit(f"plot_cameras: {error}") from None
+@dataclass(frozen=True, kw_only=True)
+class PlotCamerasOptions:
+    """Print and draw the distribution of the cameras that training draws."""
+
+    motions: str
+    """Motion file (.npz)."""
+    plot: str
+    """Picture to write (PNG)."""
+    count: int = 4000
+    """Cameras to draw."""
+    seed: int = 0
+    """Seed of the draws."""
+
+
+def command(options: PlotCamerasOptions) -> None:
+    """Print percentiles and draw the plot."""
+    bank = MotionBank(load_motions(options.motions).split("train"))
+    found = measure(bank, options.count, generator=torch.Generator().manual_seed(options.seed))
+    plot(options.plot, found)
     for name in ("distance_m", "pitch_deg", "roll_deg", "fov_deg", "height_px"):
         print(f"{name}: 5 / 50 / 95 % {' / '.join(f'{p:.1f}' for p in np.percentile(found[name], (5, 50, 95)))}")
     print(f"joints inside the image: {found['inside'].mean():.3f}; whole people: {(found['inside'] == 1).mean():.3f}")
 
 
 if __name__ == "__main__":
-    main()
+    run("plot-cameras")

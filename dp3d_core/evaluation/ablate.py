@@ -1,13 +1,12 @@
-"""Equal-budget ablation: `python -m dp3d_core.ablate --motions FILE.npz --out DIR [--resume] [--report]`.
+"""`dp3d ablate`: what each part of the network is worth, at equal budget.
 
 Every run has the same steps, seeds and training data in the same order, at one reduced size; what differs is named by
 its variant. Each is scored on the development split as it would be served.
 """
 
-import argparse
 import json
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from math import log
 from pathlib import Path
@@ -24,7 +23,7 @@ from dp3d_core.evaluation import methods
 from dp3d_core.evaluation.ablation_table import TABLE_JSON, TABLE_MD, write_tables
 from dp3d_core.evaluation.benchmarks import synthetic
 from dp3d_core.evaluation.metrics import KEYS
-from dp3d_core.evaluation.report import strict
+from dp3d_core.evaluation.report import write_json
 from dp3d_core.evaluation.scoring import NoAnswer, fitted_temperature, score
 from dp3d_core.lift import Lifter
 from dp3d_core.model import Denoiser
@@ -172,7 +171,7 @@ def run_one(name, model, options, motions_path, motions, folder):
         "minutes": checkpoint.load(weights).provenance["minutes"], "temperature": temperature, "rows": rows,
     }  # fmt: skip
     part = folder / "result.part"
-    part.write_text(json.dumps(strict(result), indent=1) + "\n")
+    write_json(part, result)
     part.replace(folder / "result.json")
     return result
 
@@ -232,37 +231,50 @@ def run(*, motions_path, out, steps, seeds, only=None, resume=False, batch=None,
     return write_tables(out, list(every))
 
 
-def main(argv=None):
-    """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m dp3d_core.ablate", description=__doc__.split("\n")[0])
-    parser.add_argument("--motions", help="mocap npz")
-    parser.add_argument("--out", required=True, help="folder of runs and tables; two processes may share it")
-    parser.add_argument("--steps", type=int, default=1000, help="training steps of every run")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="variants to run; quote names with spaces")
-    parser.add_argument("--resume", action="store_true", help="skip finished runs, go on with interrupted ones")
-    parser.add_argument("--report", action="store_true", help="only write the tables of what is finished")
-    parser.add_argument("--batch", type=int, help="sequences a step")
-    parser.add_argument("--sequence-frames", type=int, help="frames a sequence")
-    parser.add_argument("--threads", type=int, default=1)
-    arguments = parser.parse_args(argv)
-    torch.set_num_threads(arguments.threads)
-    try:
-        if arguments.report:
-            write_tables(Path(arguments.out), list(variants()))
-        elif not arguments.motions:
-            raise ValueError("--motions: expected a mocap npz, got none")
-        else:
-            run(
-                motions_path=arguments.motions, out=arguments.out, steps=arguments.steps, seeds=arguments.seeds,
-                only=arguments.only, resume=arguments.resume, batch=arguments.batch,
-                sequence_frames=arguments.sequence_frames, say=partial(print, flush=True),
-            )  # fmt: skip
-    except (ValueError, OSError) as error:
-        raise SystemExit(f"ablate: {error}") from None
-    folder = Path(arguments.out)
-    print((folder / TABLE_MD).read_text() + f"\ntables: {folder / TABLE_MD}, {folder / TABLE_JSON}")
+@dataclass(frozen=True, kw_only=True)
+class AblateOptions:
+    """Train every variant of the network with equal steps, seeds and data, and tabulate what each part is worth."""
+
+    out: Path
+    """Folder of runs and tables; two processes may share it."""
+    motions: str | None = None
+    """Motion file (.npz)."""
+    steps: int = 1000
+    """Training steps of every run."""
+    seeds: tuple[int, ...] = (0, 1)
+    """Seeds of every variant."""
+    only: tuple[str, ...] = ()
+    """Variants to run (default: all); quote names with spaces."""
+    resume: bool = False
+    """Skip finished runs and go on with interrupted ones."""
+    report: bool = False
+    """Only write the tables of what is finished."""
+    batch: int | None = None
+    """Sequences in a step (default: that of training)."""
+    sequence_frames: int | None = None
+    """Frames in a sequence (default: that of training)."""
+    threads: int = 1
+    """Threads of one operation."""
 
 
-if __name__ == "__main__":
-    main()
+def command(options: AblateOptions) -> None:
+    """Run what is not finished, write the tables and print them."""
+    torch.set_num_threads(options.threads)
+    if options.report:
+        write_tables(options.out, list(variants()))
+    elif not options.motions:
+        raise ValueError("--motions: expected a mocap npz, got none")
+    else:
+        run(
+            motions_path=options.motions,
+            out=options.out,
+            steps=options.steps,
+            seeds=options.seeds,
+            only=options.only,
+            resume=options.resume,
+            batch=options.batch,
+            sequence_frames=options.sequence_frames,
+            say=partial(print, flush=True),
+        )
+    markdown = options.out / TABLE_MD
+    print(f"{markdown.read_text()}\ntables: {markdown}, {options.out / TABLE_JSON}")

@@ -8,7 +8,7 @@ import json
 from collections import defaultdict
 from statistics import mean
 
-from dp3d_core.evaluation.report import strict
+from dp3d_core.evaluation.report import write_json
 
 TABLE_MD, TABLE_JSON = "table.md", "table.json"
 COLUMNS = (
@@ -30,7 +30,7 @@ def write_tables(out, order):
     _same_budget(results, out)
     rows = {name: summarise(results[name], results.get("full", {})) for name in order if name in results}
     out.joinpath(TABLE_MD).write_text(markdown(rows, next(iter(results[next(iter(rows))].values()))))
-    out.joinpath(TABLE_JSON).write_text(json.dumps(strict(rows), indent=1) + "\n")
+    write_json(out / TABLE_JSON, rows)
     return rows
 
 

@@ -1,25 +1,28 @@
-"""Honest evaluation: `python -m dp3d_core.evaluate --weights small --motions FILE.npz --split dev`.
+"""`dp3d evaluate`: errors of a network on motion capture or on a benchmark.
 
 One hypothesis, no label, an estimated root; whatever touches the ground truth to choose is printed as `oracle`.
 """
 
-import argparse
-import json
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import torch
 
 from dp3d_core import checkpoint
-from dp3d_core.config import LOOKAHEADS
+from dp3d_core.config import Lookahead
 from dp3d_core.data.motions import load_motions
 from dp3d_core.evaluation import benchmarks, methods
-from dp3d_core.evaluation.report import format_report, format_table, strict
+from dp3d_core.evaluation.report import format_report, format_table, write_json
 from dp3d_core.evaluation.scoring import action_scores, fitted_temperature, score
 from dp3d_core.lift import Lifter
-from dp3d_core.model.sampler import AGGREGATES
+from dp3d_core.model.sampler import Aggregate
 
-MODES = ("stream", "offline", "table")
+OFFLINE_DEFAULTS = {
+    "steps": 1, "samples": 1, "aggregate": "mean", "flip": False, "causal": False, "oracle_label": False,
+}  # fmt: skip
+"""The options that only offline methods have, with their defaults."""
 
 
 def evaluate(*, lifter, benchmark, mode="stream", lookahead=0, steps=1, samples=1, aggregate="mean", flip=False,
@@ -84,119 +87,128 @@ def temperature_source(benchmark):
     return f"{benchmark.data.get('motions', benchmark.data.get('benchmark'))} {benchmark.data.get('split', '')}"
 
 
-def main(argv=None):
-    """Command line."""
-    arguments = _parser().parse_args(argv)
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions:
+    """Measure the errors of a network on motion capture (--motions) or on a benchmark (--h36m-3d, --mpi-test).
+
+    One hypothesis, no label, an estimated root. What chooses by the ground truth is printed as oracle.
+    """
+
+    weights: str = "small"
+    """Shipped name or path."""
+    motions: str | None = None
+    """Motion file (.npz) to evaluate on. Beside a benchmark: the source of the mean-pose baseline."""
+    split: str = "dev"
+    """Split of the motion file."""
+    h36m_3d: str | None = None
+    """Human3.6M: VideoPose3D's data_3d_h36m.npz."""
+    h36m_2d: str | None = None
+    """Human3.6M: VideoPose3D's data_2d_h36m_*.npz, or gt."""
+    cameras: str | None = None
+    """Human3.6M: cameras.json or VideoPose3D's h36m_dataset.py."""
+    joints: Literal[14, 17] = 17
+    """Human3.6M: number of joints that count."""
+    mpi_test: str | None = None
+    """MPI-INF-3DHP: P-STMO's data_test_3dhp.npz."""
+    calibration: tuple[str, str] | None = None
+    """MPI-INF-3DHP: ts1-4cameras.calib ts5-6cameras.calib."""
+    annotation: Literal["univ", "annot3"] = "univ"
+    """MPI-INF-3DHP: the kind of truth in the file."""
+    mode: Literal["stream", "offline", "table"] | None = None
+    """Default: table (offline and every stream), or stream if --lookahead is given."""
+    lookahead: Lookahead | None = None
+    """Stream: frames of lag (default 0)."""
+    detector: Literal["noisy", "exact"] = "noisy"
+    """Motion capture: 2D from the model of a detector, or exact."""
+    rate_hz: float = 30.0
+    """Motion capture: frame rate."""
+    coco: bool = False
+    """Motion capture: only what a COCO detector sees, without spine and head top."""
+    steps: int = 1
+    """Offline: denoising steps."""
+    samples: int = 1
+    """Offline: hypotheses; with more than one, the best of them is also printed, as an oracle."""
+    aggregate: Aggregate = "mean"
+    """Offline: how hypotheses become one answer."""
+    flip: bool = False
+    """Offline: mean with the answer for the mirrored person, as papers evaluate."""
+    causal: bool = False
+    """Offline, but looking back only, as a stream does."""
+    oracle_label: bool = False
+    """Offline: give the network the true action (an oracle)."""
+    seed: int = 0
+    """Seed of cameras, detector noise and hypotheses."""
+    json: str | None = None
+    """Write the report to this file."""
+    fit_temperature: str | None = None
+    """Fit the temperature of sigma on this data and write the weights to this file."""
+
+
+def command(options: EvaluateOptions) -> None:
+    """Evaluate, print the report and write it as JSON."""
     torch.set_num_threads(1)
-    try:
-        if arguments.json:  # before the work, not after it
-            Path(arguments.json).parent.mkdir(parents=True, exist_ok=True)
-        lifter = Lifter.load(arguments.weights)
-        mode = arguments.mode or ("table" if arguments.lookahead is None else "stream")
-        by_detector, baselines = _material(arguments, mode, lifter)
-        if arguments.fit_temperature:
-            print(_fit(lifter, next(iter(by_detector.values())), arguments.fit_temperature))
-            return
-        offline = {
-            "steps": arguments.steps, "samples": arguments.samples, "aggregate": arguments.aggregate,
-            "flip": arguments.flip, "causal": arguments.causal, "oracle_label": arguments.oracle_label,
-        }  # fmt: skip
-        options = {"lifter": lifter, "baselines": baselines, "seed": arguments.seed}
-        if mode == "table":
-            report = table(by_detector=by_detector, **options, **offline)
-            text = format_table(report)
-        else:
-            (benchmark,) = by_detector.values()
-            if mode == "stream":
-                _refuse_offline_options(arguments)
-                offline = {}
-            report = evaluate(benchmark=benchmark, mode=mode, lookahead=arguments.lookahead or 0, **options, **offline)
-            text = format_report(report)
-    except (ValueError, OSError) as error:
-        raise SystemExit(f"evaluate: {error}") from None
+    if options.json:  # before the work, not after it
+        Path(options.json).parent.mkdir(parents=True, exist_ok=True)
+    lifter = Lifter.load(options.weights)
+    mode = options.mode or ("table" if options.lookahead is None else "stream")
+    by_detector, baselines = _material(options, mode, lifter)
+    if options.fit_temperature:
+        print(_fit(lifter, next(iter(by_detector.values())), options.fit_temperature))
+        return
+    offline = {name: getattr(options, name) for name in OFFLINE_DEFAULTS}
+    common = {"lifter": lifter, "baselines": baselines, "seed": options.seed}
+    if mode == "table":
+        report = table(by_detector=by_detector, **common, **offline)
+        text = format_table(report)
+    else:
+        (benchmark,) = by_detector.values()
+        if mode == "stream":
+            _refuse_offline_options(options)
+            offline = {}
+        report = evaluate(benchmark=benchmark, mode=mode, lookahead=options.lookahead or 0, **common, **offline)
+        text = format_report(report)
     print(text)
-    if arguments.json:
-        Path(arguments.json).write_text(json.dumps(strict(report), indent=1) + "\n")
+    if options.json:
+        write_json(options.json, report)
 
 
-def _parser():
-    parser = argparse.ArgumentParser(prog="python -m dp3d_core.evaluate", description=__doc__.split("\n")[0])
-    add = parser.add_argument
-    add("--weights", default="small", help="shipped name or path")
-    add("--motions", help="mocap npz: what is evaluated; beside a benchmark only its mean-pose baseline")
-    add("--split", default="dev")
-    add("--h36m-3d", metavar="FILE", help="Human3.6M: VideoPose3D's data_3d_h36m.npz")
-    add("--h36m-2d", metavar="FILE|gt", help="Human3.6M: VideoPose3D's data_2d_h36m_*.npz, or gt")
-    add("--cameras", metavar="FILE", help="Human3.6M: cameras.json or VideoPose3D's h36m_dataset.py")
-    add("--joints", type=int, default=17, choices=sorted(benchmarks.PUBLISHED_JOINTS), help="Human3.6M: that count")
-    add("--mpi-test", metavar="FILE", help="MPI-INF-3DHP: P-STMO's data_test_3dhp.npz")
-    add("--calibration", metavar="FILE", nargs=2, help="MPI-INF-3DHP: ts1-4cameras.calib ts5-6cameras.calib")
-    add("--annotation", default="univ", choices=("univ", "annot3"), help="MPI-INF-3DHP: which truth the file holds")
-    add("--mode", choices=MODES, help="default: table, offline and every stream; with --lookahead: stream")
-    add("--lookahead", type=int, choices=LOOKAHEADS, help="frames of lag (stream; default 0)")
-    add("--detector", default="noisy", choices=sorted(benchmarks.DETECTORS), help="mocap: 2D as a detector's, or exact")
-    add("--rate-hz", type=float, default=30.0, help="mocap: frame rate")
-    add("--coco", action="store_true", help="mocap: only what a COCO detector sees, no spine, no head top")
-    add("--steps", type=int, default=1, help="denoising steps (offline)")
-    add(
-        "--samples", type=int, default=1, help="hypotheses (offline); more than one also prints the oracle best of them"
-    )
-    add("--aggregate", default="mean", choices=AGGREGATES, help="how hypotheses become one answer (offline)")
-    add("--flip", action="store_true", help="lift the mirrored person too and take the mean (offline), as papers do")
-    add("--causal", action="store_true", help="offline, but looking back only, as a stream does")
-    add("--oracle-label", action="store_true", help="give the true action (offline); an oracle")
-    add("--seed", type=int, default=0, help="seed of cameras, detector noise and hypotheses")
-    add("--json", help="write the report here")
-    add("--fit-temperature", metavar="FILE", help="fit the temperature on this data and write the weights to FILE")
-    return parser
-
-
-def _refuse_offline_options(arguments):
-    """A stream gives one estimate from what came so far; options that it would ignore are refused."""
-    for name, neutral in (
-        ("steps", 1),
-        ("samples", 1),
-        ("aggregate", "mean"),
-        ("flip", False),
-        ("causal", False),
-        ("oracle_label", False),
-    ):
-        if getattr(arguments, name) != neutral:
+def _refuse_offline_options(options):
+    """ValueError for an offline option beside a stream, which would ignore it."""
+    for name, default in OFFLINE_DEFAULTS.items():
+        if getattr(options, name) != default:
             raise ValueError(f"--{name.replace('_', '-')}: expected with --mode offline or table, got a stream")
 
 
-def _material(arguments, mode, lifter):
+def _material(options, mode, lifter):
     """({detector: `Benchmark`}, {baseline name: method}) that the command line asks for."""
-    given = [name for name in ("h36m_3d", "mpi_test") if getattr(arguments, name)]
-    if len(given) > 1 or not (given or arguments.motions):
+    given = [name for name in ("h36m_3d", "mpi_test") if getattr(options, name)]
+    if len(given) > 1 or not (given or options.motions):
         raise ValueError(
             "data: expected one of --motions, --h36m-3d and --mpi-test; the benchmarks are evaluated apart"
         )
-    motions = load_motions(arguments.motions) if arguments.motions else None
+    motions = load_motions(options.motions) if options.motions else None
     baselines = (
         {} if motions is None else {"mean_pose": methods.mean_pose(methods.training_mean(motions.split("train")))}
     )
     baselines["per_frame"] = partial(methods.per_frame, lifter)
     if "h36m_3d" in given:
-        if not arguments.h36m_2d or not arguments.cameras:
+        if not options.h36m_2d or not options.cameras:
             raise ValueError("--h36m-3d: expected --h36m-2d (FILE or gt) and --cameras FILE beside it")
-        benchmark = benchmarks.human36m(
-            arguments.h36m_3d, arguments.h36m_2d, arguments.cameras, joints=arguments.joints
-        )
+        benchmark = benchmarks.human36m(options.h36m_3d, options.h36m_2d, options.cameras, joints=options.joints)
         return {benchmark.detector: benchmark}, baselines
     if "mpi_test" in given:
-        benchmark = benchmarks.mpi_inf_3dhp(arguments.mpi_test, arguments.calibration, annotation=arguments.annotation)
+        benchmark = benchmarks.mpi_inf_3dhp(options.mpi_test, options.calibration, annotation=options.annotation)
         return {benchmark.detector: benchmark}, baselines
-    detectors = [arguments.detector]
-    if arguments.fit_temperature:
+    detectors = [options.detector]
+    if options.fit_temperature:
         detectors = ["noisy"]
     elif mode == "table":
         detectors = list(benchmarks.DETECTORS)
-    held = motions.split(arguments.split)
+    held = motions.split(options.split)
     return {
         detector: benchmarks.synthetic(
-            held, name=Path(arguments.motions).name, split=arguments.split, detector=detector,
-            rate_hz=arguments.rate_hz, seed=arguments.seed, coco=arguments.coco,
+            held, name=Path(options.motions).name, split=options.split, detector=detector,
+            rate_hz=options.rate_hz, seed=options.seed, coco=options.coco,
         )
         for detector in detectors
     }, baselines  # fmt: skip
@@ -215,7 +227,3 @@ def _fit(lifter, benchmark, path):
         provenance=lifter.provenance | {"temperature_from": source},
     )  # fmt: skip
     return f"temperature {lifter.temperature:.3f} -> {temperature:.3f}: {path}"
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,8 @@
 """Evaluation reports as text and as strict JSON. Computes nothing."""
 
+import json
 import math
+from pathlib import Path
 
 COLUMNS = (
     "mpjpe_mm", "p_mpjpe_mm", "n_mpjpe_mm", "mpjve_mm", "accel_error_mm_per_frame2", "root_error_m", "coverage_90",
@@ -105,3 +107,8 @@ def strict(value):
     if isinstance(value, (list, tuple)):
         return [strict(item) for item in value]
     return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def write_json(path, report):
+    """Write a report as JSON, with null for NaN."""
+    Path(path).write_text(json.dumps(strict(report), indent=1) + "\n")

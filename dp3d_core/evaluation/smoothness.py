@@ -1,14 +1,12 @@
-"""Accuracy and lag against smoothness: `python -m dp3d_core.smoothness --weights small --motions FILE.npz --plot PNG`.
+"""`dp3d smoothness`: accuracy and lag against smoothness.
 
 The stream at each lookahead beside One-Euro and Savitzky-Golay on the same network's raw per-frame output: whoever is
 smoother at the same lag smooths better.
 """
 # T frames, J = 17 joints
 
-import argparse
-import json
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,8 +15,8 @@ from dp3d_core.data.motions import load_motions
 from dp3d_core.data.noise import DetectorNoise
 from dp3d_core.data.synthetic import synthetic_sequences
 from dp3d_core.evaluation import filters, methods
-from dp3d_core.evaluation.evaluate import strict
 from dp3d_core.evaluation.metrics import Summary, algorithmic_lag_frames
+from dp3d_core.evaluation.report import write_json
 from dp3d_core.lift import Lifter
 
 ONE_EURO = tuple((cutoff, beta) for cutoff in (0.5, 1.0, 2.0, 4.0) for beta in (0.0, 2.0, 5.0, 10.0))
@@ -106,34 +104,37 @@ def plot(table, path):
     pyplot.close(figure)
 
 
-def main(argv=None):
-    """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m dp3d_core.smoothness", description=__doc__.split("\n")[0])
-    parser.add_argument("--weights", default="small")
-    parser.add_argument("--motions", required=True)
-    parser.add_argument("--split", default="dev")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json")
-    parser.add_argument("--plot")
-    arguments = parser.parse_args(argv)
+@dataclass(frozen=True, kw_only=True)
+class SmoothnessOptions:
+    """Measure accuracy and lag against smoothness: the stream beside filters on the raw output of each frame."""
+
+    weights: str = "small"
+    """Shipped name or path."""
+    motions: str
+    """Motion file (.npz)."""
+    split: str = "dev"
+    """Split of the motion file."""
+    seed: int = 0
+    """Seed of cameras and detector noise."""
+    json: str | None = None
+    """Write the figures to this file."""
+    plot: str | None = None
+    """Draw the figures to this file (PNG)."""
+
+
+def command(options: SmoothnessOptions) -> None:
+    """Measure every method and print a row each."""
     torch.set_num_threads(1)
-    try:
-        lifter = Lifter.load(arguments.weights)
-        motions = load_motions(arguments.motions).split(arguments.split)
-        table = rows(lifter, synthetic_sequences(motions, detector=DetectorNoise(), seed=arguments.seed))
-    except (ValueError, OSError) as error:
-        raise SystemExit(f"smoothness: {error}") from None
+    lifter = Lifter.load(options.weights)
+    motions = load_motions(options.motions).split(options.split)
+    table = rows(lifter, synthetic_sequences(motions, detector=DetectorNoise(), seed=options.seed))
     print(f"{'':24}{'MPJPE mm':>10}{'accel mm/f2':>13}{'lag frames':>12}{'waits':>7}{'delay':>8}")
     for name, row in table.items():
         print(
             f"{name:24}{row['mpjpe_mm']:10.1f}{row['accel_error_mm_per_frame2']:13.2f}{row['lag_frames']:12.2f}"
             f"{row['waits_frames']:7d}{row['delay_frames']:8.2f}"
         )
-    if arguments.json:
-        Path(arguments.json).write_text(json.dumps(strict(table), indent=1) + "\n")
-    if arguments.plot:
-        plot(table, arguments.plot)
-
-
-if __name__ == "__main__":
-    main()
+    if options.json:
+        write_json(options.json, table)
+    if options.plot:
+        plot(table, options.plot)

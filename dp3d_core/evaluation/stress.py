@@ -1,24 +1,23 @@
-"""What hurts a stream, in millimetres: `python -m dp3d_core.stress --weights small --motions FILE.npz`.
+"""`dp3d stress`: what disturbs a stream, in millimetres.
 
 Ten minutes of looped motion (drift), dropped frames, dropped joints, other frame rates and joint sets, each beside the
 undisturbed stream of the same sequences.
 """
 # T frames
 
-import argparse
-import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
 
+from dp3d_core.config import Lookahead
 from dp3d_core.data.motions import load_motions
 from dp3d_core.data.noise import DetectorNoise
 from dp3d_core.data.synthetic import synthetic_sequences
 from dp3d_core.evaluation import methods
-from dp3d_core.evaluation.evaluate import score, strict
+from dp3d_core.evaluation.report import write_json
+from dp3d_core.evaluation.scoring import score
 from dp3d_core.lift import Lifter
 
 RATES_HZ = (10.0, 15.0, 30.0, 60.0)
@@ -93,25 +92,33 @@ def rows(lifter, motions, seed=0, lookahead=0):
     return table
 
 
-def main(argv=None):
-    """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m dp3d_core.stress", description=__doc__.split("\n")[0])
-    parser.add_argument("--weights", default="small")
-    parser.add_argument("--motions", required=True)
-    parser.add_argument("--split", default="dev")
-    parser.add_argument("--lookahead", type=int, default=0, choices=(0, 2, 4))
-    parser.add_argument("--minutes", type=int, default=DRIFT_MINUTES, help="of looped motion, for the drift")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json")
-    arguments = parser.parse_args(argv)
+@dataclass(frozen=True, kw_only=True)
+class StressOptions:
+    """Measure what disturbs a stream: dropped frames, dropped joints, other joints, other rates, ten minutes."""
+
+    weights: str = "small"
+    """Shipped name or path."""
+    motions: str
+    """Motion file (.npz)."""
+    split: str = "dev"
+    """Split of the motion file."""
+    lookahead: Lookahead = 0
+    """Frames of lag."""
+    minutes: int = DRIFT_MINUTES
+    """Minutes of looped motion, for the drift."""
+    seed: int = 0
+    """Seed of cameras, detector noise and drops."""
+    json: str | None = None
+    """Write the figures to this file."""
+
+
+def command(options: StressOptions) -> None:
+    """Measure every disturbance and the drift, and print them."""
     torch.set_num_threads(1)
-    try:
-        lifter = Lifter.load(arguments.weights)
-        motions = load_motions(arguments.motions).split(arguments.split)
-        table = rows(lifter, motions, arguments.seed, arguments.lookahead)
-        sequences = synthetic_sequences(motions, detector=DetectorNoise(), seed=arguments.seed)
-    except (ValueError, OSError) as error:
-        raise SystemExit(f"stress: {error}") from None
+    lifter = Lifter.load(options.weights)
+    motions = load_motions(options.motions).split(options.split)
+    table = rows(lifter, motions, options.seed, options.lookahead)
+    sequences = synthetic_sequences(motions, detector=DetectorNoise(), seed=options.seed)
     print(f"{'':24}{'MPJPE mm':>10}{'accel mm/f2':>13}{'root m':>8}{'coverage':>10}{'frames':>8}")
     for name, row in table.items():
         print(
@@ -119,16 +126,12 @@ def main(argv=None):
             f"{row['coverage_90']:10.3f}{row['frames']:8d}"
         )
     longest = max(sequences, key=lambda sequence: len(sequence.stamps_s))
-    minutes = drift(lifter, longest, arguments.minutes, arguments.lookahead)
+    minutes = drift(lifter, longest, options.minutes, options.lookahead)
     change = minutes[-1] / minutes[0] - 1
     print(
         f"drift on {longest.name}: minute 1 {minutes[0]:.2f} mm, "
         f"minute {len(minutes)} {minutes[-1]:.2f} mm ({change:+.2%})"
     )
-    if arguments.json:
+    if options.json:
         report = {"rows": table, "drift_mpjpe_mm_per_minute": minutes, "drift_clip": longest.name}
-        Path(arguments.json).write_text(json.dumps(strict(report), indent=1) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+        write_json(options.json, report)

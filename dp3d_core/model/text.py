@@ -1,13 +1,12 @@
 """Encodes the prompt bank's sentences with a frozen open_clip text tower and bakes them into a denoiser.
 
-Offline only: `python -m dp3d_core.prompts --out bank.safetensors` writes what the tower says once, training bakes it
+Offline only: `dp3d prompts --out bank.safetensors` writes what the tower says once, training bakes it
 into `PromptBank.baked` (dp3d_core/model/prompts.py), and from there it travels in the checkpoint; neither training nor
 inference needs open_clip. Nothing here unpickles: weights and banks are safetensors. Without a bank `baked` stays zero
 and the modifiers alone are learned.
 """
 # K sentences (parts, then actions), W width of the text tower, P prompt width of the denoiser
 
-import argparse
 import contextlib
 import hashlib
 import json
@@ -188,20 +187,20 @@ def bake(denoiser, bank, actions=ACTIONS):
     prompts.baked.copy_(TOKEN_STD * vectors / vectors.square().mean(-1, keepdim=True).sqrt())
 
 
-def main(argv=None):
-    """Command line: encode and write the bank."""
-    parser = argparse.ArgumentParser(prog="python -m dp3d_core.prompts", description=__doc__.split("\n")[0])
-    parser.add_argument("--model", default="ViT-B-32", help="open_clip's architecture")
-    parser.add_argument("--pretrained", default="laion2b_s34b_b79k", help="open_clip's weights, or a .safetensors file")
-    parser.add_argument("--out", required=True, help="bank to write, for dp3d_core.training.run --prompt-bank")
-    arguments = parser.parse_args(argv)
-    try:
-        bank = encode(arguments.model, arguments.pretrained)
-        save_bank(arguments.out, bank)
-    except (ImportError, ValueError, OSError) as error:
-        raise SystemExit(f"prompts: {error}") from None
-    print(f"{arguments.out}: (sentences, width) {tuple(bank.vectors.shape)}, from {bank.model} {bank.pretrained}")
+@dataclass(frozen=True, kw_only=True)
+class PromptsOptions:
+    """Encode the sentences of the prompts with open_clip, for `dp3d train --prompt-bank FILE`."""
+
+    out: Path
+    """Bank to write."""
+    model: str = "ViT-B-32"
+    """Architecture in open_clip."""
+    pretrained: str = "laion2b_s34b_b79k"
+    """Weights in open_clip, or a .safetensors file."""
 
 
-if __name__ == "__main__":
-    main()
+def command(options: PromptsOptions) -> None:
+    """Encode and write the bank."""
+    bank = encode(options.model, options.pretrained)
+    save_bank(options.out, bank)
+    print(f"{options.out}: (sentences, width) {tuple(bank.vectors.shape)}, from {bank.model} {bank.pretrained}")

@@ -1,12 +1,11 @@
-"""What the prior is worth: `python -m dp3d_core.prior_report --motions FILE.npz [--split dev] [--json FILE]`.
+"""`dp3d prior-report`: errors of the network as a prior of motion.
 
 Generated motion beside real motion, completion of hidden limbs and of missing stretches beside simple baselines, and
 joints whose heatmaps have a rival peak, with the motion to decide.
 """
 # H samples, T frames, J = 17 joints
 
-import argparse
-import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from dp3d_core.data.motions import load_motions
 from dp3d_core.data.noise import DetectorNoise
 from dp3d_core.data.synthetic import synthetic_sequences
 from dp3d_core.evaluation.metrics import mpjpe_mm
-from dp3d_core.evaluation.report import strict
+from dp3d_core.evaluation.report import write_json
 from dp3d_core.lift import Lifter
 from dp3d_core.prior.evidence import Modes
 from dp3d_core.prior.guidance import Prior
@@ -130,35 +129,42 @@ def _means(rows):
             for name, row in rows.items()}  # fmt: skip
 
 
-def main(argv=None):
-    """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m dp3d_core.prior_report", description=__doc__.split("\n")[0])
-    parser.add_argument("--weights", default="small")
-    parser.add_argument("--motions", required=True, help="mocap npz")
-    parser.add_argument("--split", default="dev")
-    parser.add_argument("--every", type=int, default=1, help="only every n-th clip")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json")
-    arguments = parser.parse_args(argv)
+@dataclass(frozen=True, kw_only=True)
+class PriorReportOptions:
+    """Measure the network as a prior of motion: generated, completed and fitted motion beside baselines."""
+
+    weights: str = "small"
+    """Shipped name or path."""
+    motions: str
+    """Motion file (.npz)."""
+    split: str = "dev"
+    """Split of the motion file."""
+    every: int = 1
+    """Only every n-th clip."""
+    seed: int = 0
+    """Seed of cameras, detector noise and samples."""
+    json: str | None = None
+    """Write the figures to this file."""
+
+
+def command(options: PriorReportOptions) -> None:
+    """Measure and print."""
     torch.set_num_threads(1)
-    try:
-        lifter = Lifter.load(arguments.weights, backend="eager")
-        prior = Prior(lifter)
-        motions = load_motions(arguments.motions).split(arguments.split)
-        exact, noisy = (
-            [s for s in synthetic_sequences(motions, detector=noise, seed=arguments.seed) if len(s) >= FRAMES]
-            for noise in (None, DetectorNoise())
-        )
-        exact, noisy = exact[:: arguments.every], noisy[:: arguments.every]
-        if not exact:
-            raise ValueError(f"--motions: expected clips of {FRAMES} frames at 30 Hz, got none")
-    except (ValueError, OSError) as error:
-        raise SystemExit(f"prior_report: {error}") from None
+    lifter = Lifter.load(options.weights, backend="eager")
+    prior = Prior(lifter)
+    motions = load_motions(options.motions).split(options.split)
+    exact, noisy = (
+        [s for s in synthetic_sequences(motions, detector=noise, seed=options.seed) if len(s) >= FRAMES]
+        for noise in (None, DetectorNoise())
+    )
+    exact, noisy = exact[:: options.every], noisy[:: options.every]
+    if not exact:
+        raise ValueError(f"--motions: expected clips of {FRAMES} frames at 30 Hz, got none")
     report = {
-        "weights": arguments.weights, "motions": Path(arguments.motions).name, "split": arguments.split,
-        "clips": len(exact), "seed": arguments.seed, "generated": generated(prior, exact, arguments.seed),
+        "weights": options.weights, "motions": Path(options.motions).name, "split": options.split,
+        "clips": len(exact), "seed": options.seed, "generated": generated(prior, exact, options.seed),
         "completed_mm": completed(lifter, prior, exact),
-        "fitted_mpjpe_mm": fitted(lifter, prior, noisy, arguments.seed),
+        "fitted_mpjpe_mm": fitted(lifter, prior, noisy, options.seed),
     }  # fmt: skip
     for title, rows in (
         ("generated beside the data", report["generated"]),
@@ -168,9 +174,5 @@ def main(argv=None):
         print(f"{title} ({report['clips']} clips)")
         for name, row in rows.items():
             print(f"  {name}" if name else "", *(f"    {key}: {value:.3g}" for key, value in row.items()), sep="\n")
-    if arguments.json:
-        Path(arguments.json).write_text(json.dumps(strict(report), indent=1) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+    if options.json:
+        write_json(options.json, report)

@@ -5,7 +5,6 @@ of `--motions`. Resumable (`--resume`), data-parallel under `torchrun` with one 
 pictures in TensorBoard where it is installed.
 """
 
-import argparse
 import json
 import math
 import os
@@ -17,7 +16,7 @@ import torch
 from torch import distributed
 
 from dp3d_core import checkpoint
-from dp3d_core.config import PRESETS, ModelConfig, TrainConfig, from_dict, to_dict
+from dp3d_core.config import to_dict
 from dp3d_core.data.actions import ACTIONS
 from dp3d_core.data.material import introduced, material, sampled
 from dp3d_core.model import Denoiser
@@ -193,61 +192,3 @@ def run(
 
 def _moved(batch, device):
     return replace(batch, **{item.name: getattr(batch, item.name).to(device) for item in fields(batch)})
-
-
-def _switch(text):
-    """An option that is on or off; anything else is refused."""
-    words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-    if text.lower() not in words:
-        raise argparse.ArgumentTypeError(f"expected one of {', '.join(words)}, got {text!r}")
-    return words[text.lower()]
-
-
-def main(argv=None):
-    """Command line: every field of `TrainConfig` and `ModelConfig` is an option."""
-    parser = argparse.ArgumentParser(prog="python -m dp3d_core.train", description=__doc__.split("\n")[0])
-    parser.add_argument("--preset", default="small", choices=sorted(PRESETS))
-    files = parser.add_argument_group("data: one of --motions, --h36m-3d and --mpi-train").add_argument
-    files("--motions", metavar="FILE", help="motion capture, seen by synthetic cameras")
-    files("--h36m-3d", metavar="FILE", help="Human3.6M: VideoPose3D's data_3d_h36m.npz")
-    files("--h36m-2d", metavar="FILE|gt", help="Human3.6M: VideoPose3D's data_2d_h36m_*.npz, or gt")
-    files("--mpi-train", metavar="FILE", help="MPI-INF-3DHP: P-STMO's data_train_3dhp.npz")
-    files("--cameras", metavar="PATH", help="Human3.6M: cameras.json or VideoPose3D's h36m_dataset.py; MPI-INF-3DHP: "
-          "folder of S1/Seq1/camera.calibration and so on, or one such file")  # fmt: skip
-    files("--annotation", choices=("univ", "annot3"), help="MPI-INF-3DHP: which truth the file holds (default univ)")
-    parser.add_argument("--out", required=True, help="folder for checkpoints and logs")
-    parser.add_argument("--minutes", type=float, help="train for this long; the schedule follows")
-    parser.add_argument("--resume", action="store_true", help="go on from the state in --out")
-    parser.add_argument(
-        "--prompt-bank", metavar="FILE", help="bank of dp3d_core.prompts to bake in (default: learned)"
-    )
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--threads", type=int, default=1, help="intra-op threads")
-    parser.add_argument("--dev-sequences", type=int, default=256, help="development sequences behind each dev figure")
-    chosen = {}
-    for config in (TrainConfig, ModelConfig):
-        for item in fields(config):
-            kind = _switch if item.type is bool else item.type
-            parser.add_argument(f"--{item.name.replace('_', '-')}", type=kind, default=None, help=item.metadata["help"])
-        chosen[config] = [item.name for item in fields(config)]
-    arguments = vars(parser.parse_args(argv))
-    picked = {c: {n: arguments[n] for n in names if arguments[n] is not None} for c, names in chosen.items()}
-    try:
-        if arguments["threads"] < 1:
-            raise ValueError(f"--threads: expected at least 1, got {arguments['threads']}")
-        torch.set_num_threads(arguments["threads"])
-        model = replace(PRESETS[arguments["preset"]], **picked[ModelConfig])
-        train = from_dict(TrainConfig, picked[TrainConfig])
-        weights = run(
-            model=model, train=train, out=arguments["out"], motions_path=arguments["motions"],
-            **{name: arguments[name] for name in ("h36m_3d", "h36m_2d", "mpi_train", "cameras", "annotation")},
-            minutes=arguments["minutes"], resume=arguments["resume"], device=arguments["device"],
-            dev_sequences=arguments["dev_sequences"], prompt_bank=arguments["prompt_bank"],
-        )  # fmt: skip
-    except (ValueError, OSError, FloatingPointError) as error:
-        raise SystemExit(f"train: {error}") from None
-    print(f"weights: {weights}")
-
-
-if __name__ == "__main__":
-    main()

@@ -3,17 +3,18 @@
 Starts what launch/lifter.launch.py starts, with its parameter files, in a DDS domain of its own on this machine only.
 """
 
-import argparse
 import json
 import os
 import re
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from dp3d_core.capture import recording
+from dp3d_core.cli import run
 from dp3d_ros.demo.film import film, load_lifted
 from dp3d_ros.demo.processes import NodeFailed, environment, start
 
@@ -23,18 +24,24 @@ END_S = 20.0
 """Longest wait for the recorder after the last frame."""
 
 
-def arguments(args=None):
-    """Parse the command line."""
-    parser = argparse.ArgumentParser(prog="python -m dp3d_ros.demo", description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path("build/demo"), help="folder for film, picture and summary")
-    parser.add_argument("--recording", default="vtest", help="shipped recording, or path of one (npz)")
-    parser.add_argument("--weights", default="small", help="shipped weights, or path of a checkpoint")
-    parser.add_argument("--seconds", type=float, default=45.0, help="play so much of it, in real time; 0: all of it")
-    parser.add_argument("--video", type=Path, help="the recording's own video, to draw below the keypoints")
-    options = parser.parse_args(args)
-    if not 0 <= options.seconds < 86400:
-        parser.error(f"--seconds: expected 0 to 86400, got {options.seconds:g}")
-    return options
+@dataclass(frozen=True, kw_only=True)
+class DemoOptions:
+    """Play a recording through the live node, record what it publishes, and film the people in 3D."""
+
+    out: Path = Path("build/demo")
+    """Folder for film, picture and summary."""
+    recording: str = "vtest"
+    """Shipped recording, or path of one (.npz)."""
+    weights: str = "small"
+    """Shipped name or path."""
+    seconds: float = 45.0
+    """Seconds to play, in real time; 0: all."""
+    video: Path | None = None
+    """The recording's own video, to draw below the keypoints."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seconds < 86400:
+            raise ValueError(f"--seconds: expected 0 to 86400, got {self.seconds:g}")
 
 
 def play(options, played, frames):
@@ -125,16 +132,13 @@ def demo(options):
     return summary
 
 
-def main(args=None):
-    """Entry point; exit code 1 with one clear message where something fails."""
-    options = arguments(args)
+def command(options: DemoOptions) -> None:
+    """Run the demo and print what came out."""
     started_s = time.monotonic()
     try:
         summary = demo(options)
-    except KeyboardInterrupt:
-        sys.exit("interrupted")
-    except (NodeFailed, ImportError, OSError, ValueError) as error:
-        sys.exit(f"error: {error}")
+    except NodeFailed as error:
+        raise ValueError(str(error)) from error
     latency_ms = summary["latency_ms"]
     print(
         f"{summary['skeletons_out']} skeletons of {summary['people']} people out of {summary['messages_in']} messages, "
@@ -144,4 +148,4 @@ def main(args=None):
 
 
 if __name__ == "__main__":
-    main()
+    run("demo")

@@ -6,6 +6,7 @@ import pytest
 import torch
 from helpers import tiny_config, walking_motions
 
+from dp3d_core.cli import run as dp3d
 from dp3d_core.config import TrainConfig
 from dp3d_core.data.motions import save_motions
 from dp3d_core.evaluation import ablate
@@ -27,7 +28,7 @@ def motions(tmp_path_factory):
 def finished(motions, tmp_path_factory):
     """Two variants trained for two steps each, and what was printed."""
     out = tmp_path_factory.mktemp("ablation")
-    ablate.main(["--motions", str(motions), "--out", str(out), *TINY, *TWO])
+    dp3d("ablate", ["--motions", str(motions), "--out", str(out), *TINY, *TWO])
     return out
 
 
@@ -41,9 +42,9 @@ def test_two_steps_of_two_variants_make_a_table(finished):
 
 def test_finished_runs_are_skipped_and_refused_without_resume(finished, motions, capsys):
     with pytest.raises(SystemExit, match="holds an earlier run; pass --resume"):
-        ablate.main(["--motions", str(motions), "--out", str(finished), *TINY, *TWO])
+        dp3d("ablate", ["--motions", str(motions), "--out", str(finished), *TINY, *TWO])
     before = (finished / "full-seed0" / "result.json").read_text()
-    ablate.main(["--motions", str(motions), "--out", str(finished), *TINY, *TWO, "--resume"])
+    dp3d("ablate", ["--motions", str(motions), "--out", str(finished), *TINY, *TWO, "--resume"])
     assert "0 runs of 2 steps to go" in capsys.readouterr().out
     assert (finished / "full-seed0" / "result.json").read_text() == before
 
@@ -52,10 +53,10 @@ def test_an_interrupted_run_goes_on_from_its_state(motions, tmp_path, monkeypatc
     options = ["--motions", str(motions), "--out", str(tmp_path), *TINY, "--only", "full"]
     monkeypatch.setattr(ablate, "evaluate_run", lambda *_: (_ for _ in ()).throw(OSError("the power went")))
     with pytest.raises(SystemExit, match="the power went"):
-        ablate.main(options)
+        dp3d("ablate", options)
     monkeypatch.undo()
     assert not (tmp_path / "full-seed0" / "result.json").exists()
-    ablate.main([*options, "--resume"])
+    dp3d("ablate", [*options, "--resume"])
     assert "1 runs of 2 steps to go" in capsys.readouterr().out
     log = (tmp_path / "full-seed0" / "log.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in log] == [2, 2]  # trained once: a row of losses and one of dev
@@ -63,15 +64,15 @@ def test_an_interrupted_run_goes_on_from_its_state(motions, tmp_path, monkeypatc
 
 def test_other_options_in_the_same_folder_are_refused(finished, motions):
     with pytest.raises(SystemExit, match="made with other options"):
-        ablate.main(["--motions", str(motions), "--out", str(finished), *TINY, *TWO, "--resume", "--steps", "3"])
+        dp3d("ablate", ["--motions", str(motions), "--out", str(finished), *TINY, *TWO, "--resume", "--steps", "3"])
 
 
 def test_report_alone_needs_no_motions(finished, tmp_path):
     (finished / TABLE_MD).unlink()
-    ablate.main(["--out", str(finished), "--report"])
+    dp3d("ablate", ["--out", str(finished), "--report"])
     assert (finished / TABLE_MD).is_file()
     with pytest.raises(SystemExit, match="expected finished runs"):
-        ablate.main(["--out", str(tmp_path), "--report"])
+        dp3d("ablate", ["--out", str(tmp_path), "--report"])
 
 
 @pytest.mark.parametrize(
@@ -80,7 +81,7 @@ def test_report_alone_needs_no_motions(finished, tmp_path):
 def test_bad_requests_end_in_one_sentence(motions, tmp_path, options, message):
     given = ["--motions", str(motions)] if options else []
     with pytest.raises(SystemExit, match=message):
-        ablate.main([*given, "--out", str(tmp_path), *options])
+        dp3d("ablate", [*given, "--out", str(tmp_path), *options])
 
 
 def test_variants_differ_from_full_in_what_their_name_says():

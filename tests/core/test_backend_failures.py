@@ -15,11 +15,11 @@ from pretended_gpu import Gpus
 
 from dp3d_core import Lifter, backends
 from dp3d_core.backends import available, cache, compiled, cpu, make_backend, tensorrt
-from dp3d_core.backends import compile as compile_ahead
 from dp3d_core.backends.cache import EngineCache
 from dp3d_core.backends.graphs import RollingStep
 from dp3d_core.backends.served import Served, Shape
 from dp3d_core.backends.tensorrt import Engine, TensorRTEngines
+from dp3d_core.cli import run as dp3d
 
 
 @pytest.fixture(scope="module")
@@ -308,14 +308,14 @@ def test_no_space_leaves_no_half_file(tmp_path):
 
 def test_compiling_ahead_says_what_is_wrong(tmp_path):
     with pytest.raises(SystemExit, match="compile: weights"):
-        compile_ahead.main(["--weights", "nothing", "--out", str(tmp_path)])
+        dp3d("compile", ["--weights", "nothing", "--out", str(tmp_path)])
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
 @pytest.mark.parametrize("options", [["--backend", "tensorrt"], ["--backend", "auto", "--device", "cuda"]])
 def test_compiling_ahead_for_a_gpu_that_is_not_here_says_so(tmp_path, options):
     with pytest.raises(SystemExit, match=r"compile: device: .*'cuda' .*on the machine that has it"):
-        compile_ahead.main(["--weights", "small", "--out", str(tmp_path), *options])
+        dp3d("compile", ["--weights", "small", "--out", str(tmp_path), *options])
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")

@@ -10,12 +10,12 @@ import torch
 from engines import TINY, arrays, echo, network
 
 from dp3d_core.backends import BACKENDS, available, make_backend
-from dp3d_core.backends import compile as compile_ahead
 from dp3d_core.backends.cpu import quiet_openvino
 from dp3d_core.backends.folded import FoldedStep, can_fold
 from dp3d_core.backends.graphs import RollingStep, WindowPass, fitting_batch, window_example
 from dp3d_core.backends.served import Served, Shape, widen
 from dp3d_core.backends.tensorrt import reduce_precision
+from dp3d_core.cli import run as dp3d
 from dp3d_core.config import PRESETS
 
 needs_openvino = pytest.mark.skipif(find_spec("openvino") is None, reason="openvino is not installed")
@@ -171,7 +171,7 @@ def test_reduced_precision_built_ahead_serves_within_a_millimetre(denoiser, tmp_
     checkpoint.save(weights, denoiser, actions=[str(index) for index in range(5)])
     options = ["--people", "2", "--lookaheads", "2", "--precision", "bfloat16"]
     try:
-        compile_ahead.main(["--weights", str(weights), "--out", str(folder), *options])
+        dp3d("compile", ["--weights", str(weights), "--out", str(folder), *options])
     except SystemExit as refused:
         # processors without bfloat16 arithmetic, or a network that does not bear it
         assert "parity" in str(refused)

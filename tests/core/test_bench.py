@@ -17,6 +17,7 @@ from dp3d_core.backends.tensorrt import TensorRTEngines
 from dp3d_core.bench import cases, gpu, limits, start
 from dp3d_core.bench.clock import Times, contention, interleave, pace
 from dp3d_core.bench.push import Stopwatch
+from dp3d_core.cli import run as dp3d
 from dp3d_core.config import ModelConfig
 from dp3d_core.model import Denoiser
 
@@ -47,7 +48,7 @@ def test_command_line_writes_rows_with_all_columns_and_a_plot(tiny, tmp_path, ca
         options += ["--plot", str(plot_path)]
     except ImportError:
         plot_path = None
-    bench.main([*options, "--json", str(report_path)])
+    dp3d("bench", [*options, "--json", str(report_path)])
     report = json.loads(report_path.read_text())
     modes = {row["mode"] for row in report["rows"]}
     assert modes == {"rolling", "window", "recompute", "mixste243"}

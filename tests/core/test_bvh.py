@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from dp3d_core.data.bvh import Source, joints_17, load_bvh, main, plain_name
+from dp3d_core.cli import run as dp3d
+from dp3d_core.data.bvh import Source, joints_17, load_bvh, plain_name
 from dp3d_core.data.bvh_format import read_bvh
 from dp3d_core.data.motions import load_motions
 from dp3d_core.skeleton import JOINT_NAMES
@@ -281,7 +282,7 @@ def test_the_command_writes_a_motion_file(tmp_path, capsys):
     write(tmp_path / "slow_walk.bvh", person_text(rows=walking_rows(61), frame_time_s=1 / 60))
     write(tmp_path / "stand.bvh", person_text("daz", frames=31))
     files = [str(tmp_path / "slow_walk.bvh"), str(tmp_path / "stand.bvh")]
-    assert main([*files, "--out", str(tmp_path / "out.npz"), "--split", "train", "--licence", "mine"]) == 0
+    dp3d("bvh", [*files, "--out", str(tmp_path / "out.npz"), "--split", "train", "--licence", "mine"])
     motions = load_motions(tmp_path / "out.npz")
     assert motions.actions == ("slow walk", "stand") and motions.offsets.tolist() == [0, 31, 62]
     assert motions.splits == ("train", "train") and motions.licences == ("mine", "mine")
@@ -290,7 +291,8 @@ def test_the_command_writes_a_motion_file(tmp_path, capsys):
 
 def test_the_command_reports_one_line_and_writes_nothing(tmp_path, capsys):
     write(tmp_path / "a.bvh", person_text(scale=0.01))
-    assert main([str(tmp_path / "a.bvh"), "--out", str(tmp_path / "out.npz"), "--split", "train"]) == 1
-    assert main([str(tmp_path / "none.bvh"), "--out", str(tmp_path / "out.npz"), "--split", "train"]) == 1
+    for name in ("a.bvh", "none.bvh"):
+        with pytest.raises(SystemExit, match=name):
+            dp3d("bvh", [str(tmp_path / name), "--out", str(tmp_path / "out.npz"), "--split", "train"])
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2 and "a.bvh" in lines[0] and "none.bvh" in lines[1] and not (tmp_path / "out.npz").exists()

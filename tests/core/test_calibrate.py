@@ -8,6 +8,7 @@ import pytest
 from dp3d_core.capture import calibrate as module
 from dp3d_core.capture.calibrate import CalibrateConfig, apply, calibrate, ground_positions_m, walking_speeds_m_s
 from dp3d_core.capture.recording import Recording, load, save
+from dp3d_core.cli import run as dp3d
 from dp3d_core.skeleton import joint_set
 
 SPEED_M_S, FPS = 1.3, 7.0
@@ -140,8 +141,12 @@ def test_command_writes_only_when_told(tmp_path, capsys):
     truth = pedestrians(focal_px=1100, pitch_deg=20, roll_deg=0, height_m=7)
     save(path, replace(truth, ground_normal_cam=None, ground_distance_m=None))
     before = path.read_bytes()
-    assert module.main([str(path)]) == 0 and path.read_bytes() == before
+    dp3d("calibrate", [str(path)])
+    assert path.read_bytes() == before
     assert "focal_px 1" in capsys.readouterr().out
-    assert module.main([str(path), "--write"]) == 0 and load(path).ground_distance_m is not None
-    assert module.main([str(tmp_path / "none.npz")]) == 2
+    dp3d("calibrate", [str(path), "--write"])
+    assert load(path).ground_distance_m is not None
+    with pytest.raises(SystemExit, match="no file at") as stopped:
+        dp3d("calibrate", [str(tmp_path / "none.npz")])
+    assert stopped.value.code == 2
     assert "no file at" in capsys.readouterr().err

@@ -23,6 +23,7 @@ from dp3d_core.capture.detect.pose import (
 from dp3d_core.capture.detect.track import MOST_TRACKS, TrackConfig, Tracker, long_enough
 from dp3d_core.capture.detect.video import DetectConfig, Rows, images, read_people, video_info, without_short_tracks
 from dp3d_core.capture.detect.video import detect as read_video
+from dp3d_core.cli import run as dp3d
 
 HAS_CV2 = importlib.util.find_spec("cv2") is not None
 HAS_MEDIAPIPE = HAS_CV2 and importlib.util.find_spec("mediapipe") is not None
@@ -213,16 +214,16 @@ def test_a_missing_extra_is_named():
 
 def test_importing_the_package_loads_nothing_heavy():
     program = (
-        "import sys, dp3d_core.capture.detect.__main__;"
+        "import sys, dp3d_core.capture.detect.command;"
         "sys.exit(any(name in sys.modules for name in ('cv2', 'mediapipe', 'scipy', 'torch', 'tqdm')))"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
 def test_a_missing_video_is_said(tmp_path, capsys):
-    from dp3d_core.capture.detect.__main__ import main
-
-    assert main([str(tmp_path / "none.avi"), "--out", str(tmp_path / "a.npz")]) == 2
+    with pytest.raises(SystemExit) as stopped:
+        dp3d("detect", [str(tmp_path / "none.avi"), "--out", str(tmp_path / "a.npz")])
+    assert stopped.value.code == 2
     assert "no file at" in capsys.readouterr().err
 
 
@@ -297,18 +298,18 @@ def test_a_walker_stands_out_of_the_background():
 @pytest.mark.skipif(HAS_MEDIAPIPE, reason="MediaPipe is installed")
 @needs_cv2
 def test_the_command_names_the_extra_when_mediapipe_is_missing(video, tmp_path, capsys):
-    from dp3d_core.capture.detect.__main__ import main
-
-    assert main([video, "--out", str(tmp_path / "a.npz")]) == 2
+    with pytest.raises(SystemExit) as stopped:
+        dp3d("detect", [video, "--out", str(tmp_path / "a.npz")])
+    assert stopped.value.code == 2
     assert "pip install '.[detector]'" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not HAS_MEDIAPIPE, reason="the extra 'detector' is not installed")
 def test_an_empty_scene_gives_a_recording_with_nobody(video, tmp_path):
-    from dp3d_core.capture.detect.__main__ import main
+
     from dp3d_core.capture.recording import load
 
-    assert main([video, "--out", str(tmp_path / "a.npz"), "--fov-deg", "70", "--max-frames", "3"]) == 0
+    dp3d("detect", [video, "--out", str(tmp_path / "a.npz"), "--fov-deg", "70", "--max-frames", "3"])
     recording = load(tmp_path / "a.npz")
     assert len(recording.stamps_s) == 3 and len(recording.frame) == 0 and recording.intrinsics == "assumed"
     with_nobody = PoseReader(PoseConfig())

@@ -11,11 +11,12 @@ from test_h36m import SYMMETRY, camera_dicts
 from test_mpi_inf_3dhp import CALIBRATION
 
 from dp3d_core import checkpoint
+from dp3d_core.cli import run as dp3d
 from dp3d_core.data.actions import ACTIONS
 from dp3d_core.data.h36m import KEPT_JOINTS
 from dp3d_core.data.motions import save_motions
 from dp3d_core.data.mpi_inf_3dhp import FROM_FILE, PCK_JOINTS, TEST_NAMES
-from dp3d_core.evaluation import benchmarks, evaluate, methods, report
+from dp3d_core.evaluation import benchmarks, methods, report
 from dp3d_core.evaluation.metrics import JOINTS_14, mpjpe_mm, p_mpjpe_mm
 from dp3d_core.evaluation.scoring import action_scores, score
 
@@ -75,7 +76,7 @@ def _write_3dhp(folder):
 def run(folder, capsys, *options):
     """Printed text and the JSON report of one command line."""
     weights, out = str(folder / "weights.safetensors"), folder / "report.json"
-    evaluate.main(["--weights", weights, "--json", str(out), *map(str, options)])
+    dp3d("evaluate", ["--weights", weights, "--json", str(out), *map(str, options)])
     return capsys.readouterr().out, json.loads(out.read_text())
 
 
@@ -280,13 +281,13 @@ def test_a_regressors_table_has_no_lookahead(folder, capsys, tmp_path):
 
 def test_fitted_temperature_covers_ninety_percent_and_says_where_it_came_from(folder, capsys, tmp_path):
     fitted = tmp_path / "fitted.safetensors"
-    evaluate.main([
+    dp3d("evaluate", [
         "--weights", str(folder / "weights.safetensors"), "--motions", str(folder / "motions.npz"),
         "--fit-temperature", str(fitted),
     ])  # fmt: skip
     assert "temperature 1.000 ->" in capsys.readouterr().out
     assert checkpoint.load(fitted).provenance["temperature_from"] == "motions.npz dev, noisy"
-    evaluate.main([
+    dp3d("evaluate", [
         "--weights", str(fitted), "--motions", str(folder / "motions.npz"), "--lookahead", "0",
         "--json", str(tmp_path / "r.json"),
     ])  # fmt: skip
@@ -317,5 +318,5 @@ def test_json_writes_nan_as_null():
 def test_bad_requests_end_in_one_sentence(folder, options, message):
     options = [option.format(motions=folder / "motions.npz") for option in options]
     with pytest.raises(SystemExit, match=message) as stopped:
-        evaluate.main(["--weights", str(folder / "weights.safetensors"), *options])
+        dp3d("evaluate", ["--weights", str(folder / "weights.safetensors"), *options])
     assert str(stopped.value).startswith("evaluate: ") and "\n" not in str(stopped.value)

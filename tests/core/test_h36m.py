@@ -10,7 +10,7 @@ import pytest
 from helpers import swing
 from scipy.spatial.transform import Rotation
 
-from dp3d_core.data import h36m
+from dp3d_core.cli import run as dp3d
 from dp3d_core.data.actions import clip_labels
 from dp3d_core.data.h36m import (
     ACTIONS_15,
@@ -161,13 +161,13 @@ def test_training_motion_is_world_motion_relative_to_the_hip(files):
 
 
 def test_the_command_writes_motions_that_train_and_none_of_the_tests(files, capsys):
-    h36m.main([str(files / "data_3d.npz"), "--out", str(files / "motions.npz")])
+    dp3d("h36m", [str(files / "data_3d.npz"), "--out", str(files / "motions.npz")])
     motions = load_motions(files / "motions.npz")
     assert len(motions.split("dev")) == len(VIDEOS) and set(motions.split("dev").subjects) == {"S8"}
     assert set(motions.split("train").subjects) == {"S1", "S5", "S6", "S7"} and motions.fps == 50
     assert clip_labels(motions).max() >= 0 and "clips" in capsys.readouterr().out
     with pytest.raises(SystemExit, match=r"^h36m: .*absent.npz"):
-        h36m.main([str(files / "absent.npz"), "--out", str(files / "motions.npz")])
+        dp3d("h36m", [str(files / "absent.npz"), "--out", str(files / "motions.npz")])
 
 
 def test_cameras_are_read_from_videopose3d_source_without_running_it(files):

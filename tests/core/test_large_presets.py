@@ -9,10 +9,9 @@ from helpers import random_denoiser, walking_motions
 
 from dp3d_core import checkpoint
 from dp3d_core.backends.graphs import RollingStep, WindowPass, rolling_example, window_example
+from dp3d_core.cli import run as dp3d
 from dp3d_core.config import PRESETS
 from dp3d_core.data.motions import save_motions
-from dp3d_core.evaluation import evaluate
-from dp3d_core.training import run as train
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.parametrize("preset", ["base", "paper"])]
 
@@ -20,14 +19,14 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.parametriz
 def test_it_trains_a_step_and_is_evaluated(preset, tmp_path):
     motions, out, report = (tmp_path / name for name in ("motions.npz", "out", "report.json"))
     save_motions(motions, walking_motions(lengths=(60, 50, 20)))
-    train.main([
+    dp3d("train", [
         f"--preset={preset}", f"--motions={motions}", f"--out={out}", "--steps=1", "--batch=1", "--sequence-frames=6",
         "--dev-sequences=1", "--device=cpu",
     ])  # fmt: skip
     weights = out / "weights.safetensors"
     assert checkpoint.load(weights).denoiser.config == PRESETS[preset]
     for mode, frames in (("offline", 20), ("stream", 20)):
-        evaluate.main([f"--weights={weights}", f"--motions={motions}", f"--mode={mode}", f"--json={report}"])
+        dp3d("evaluate", [f"--weights={weights}", f"--motions={motions}", f"--mode={mode}", f"--json={report}"])
         row = json.loads(report.read_text())["overall"]
         assert row["frames"] == frames and 0 < row["mpjpe_mm"] < 2000  # one step of training: that it answers, no more
 

@@ -125,5 +125,5 @@ def test_every_node_has_an_executable_and_every_executable_its_node():
 
 
 def test_console_scripts_point_at_functions():
-    for module, function in re.findall(r'"dp3d-\w+ = ([\w.]+):(\w+)"', (ROOT / "setup.py").read_text()):
+    for module, function in re.findall(r'"dp3d = ([\w.]+):(\w+)"', (ROOT / "setup.py").read_text()):
         assert callable(getattr(importlib.import_module(module), function))

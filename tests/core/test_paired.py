@@ -14,6 +14,7 @@ from test_mpi_inf_3dhp import save, view
 from test_train import SHORT, TINY, kill_at, rows
 
 from dp3d_core import checkpoint
+from dp3d_core.cli import run as dp3d
 from dp3d_core.config import ModelConfig, TrainConfig
 from dp3d_core.data.actions import ACTIONS
 from dp3d_core.data.mpi_inf_3dhp import FROM_FILE
@@ -292,7 +293,7 @@ def arguments(out, **files):  # noqa: F811
 
 
 def test_human36m_trains_from_the_command_line(files, capsys):  # noqa: F811
-    train.main(arguments(files / "out", **h36m_paths(files)))
+    dp3d("train", arguments(files / "out", **h36m_paths(files)))
     said = capsys.readouterr().out
     assert re.match(r"action labels: \d+ % of 0\.1 minutes; S1, S5, S6, S7 train, S8 is held back to watch by \(", said)
     provenance = checkpoint.load(files / "out" / "weights.safetensors").provenance
@@ -302,7 +303,7 @@ def test_human36m_trains_from_the_command_line(files, capsys):  # noqa: F811
 
 def test_mpi_inf_3dhp_trains_from_the_command_line(mpi, tmp_path, capsys):
     path, cameras = mpi
-    train.main(arguments(tmp_path / "out", mpi_train=path, cameras=cameras))
+    dp3d("train", arguments(tmp_path / "out", mpi_train=path, cameras=cameras))
     assert capsys.readouterr().out.startswith("action labels: 0 % of 0.0 minutes; S1, S3 train, S8 is held back")
     provenance = checkpoint.load(tmp_path / "out" / "weights.safetensors").provenance
     assert provenance["pairs"]["benchmark"] == "MPI-INF-3DHP"
@@ -344,5 +345,5 @@ def test_a_killed_run_on_pairs_goes_on_to_the_same_weights_and_from_no_other_fil
 )  # fmt: skip
 def test_mixtures_and_missing_companions_are_one_line(tmp_path, given, message):
     with pytest.raises(SystemExit) as caught:
-        train.main(arguments(tmp_path / "out", **dict.fromkeys(given, "univ")))
+        dp3d("train", arguments(tmp_path / "out", **dict.fromkeys(given, "univ")))
     assert str(caught.value).startswith("train: ") and message in str(caught.value)

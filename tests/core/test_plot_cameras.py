@@ -6,6 +6,7 @@ import pytest
 import torch
 from helpers import walking_motions
 
+from dp3d_core.cli import run as dp3d
 from dp3d_core.data import cameras, plot_cameras
 from dp3d_core.data.motions import save_motions
 from dp3d_core.data.windows import MotionBank
@@ -27,8 +28,9 @@ def test_measured_angles_and_distances_are_those_drawn():
 def test_command_line_prints_percentiles_and_draws(tmp_path, capsys):
     pytest.importorskip("matplotlib")
     save_motions(tmp_path / "motions.npz", walking_motions())
-    plot_cameras.main(["--motions", str(tmp_path / "motions.npz"), "--plot", str(tmp_path / "c.png"), "--count", "50"])
+    options = ["--plot", str(tmp_path / "c.png"), "--count", "50"]
+    dp3d("plot-cameras", ["--motions", str(tmp_path / "motions.npz"), *options])
     assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
     assert "distance_m: 5 / 50 / 95 %" in capsys.readouterr().out
-    with pytest.raises(SystemExit, match=r"plot_cameras: .*absent.npz"):
-        plot_cameras.main(["--motions", "absent.npz", "--plot", str(tmp_path / "c.png")])
+    with pytest.raises(SystemExit, match=r"plot-cameras: .*absent.npz"):
+        dp3d("plot-cameras", ["--motions", "absent.npz", "--plot", str(tmp_path / "c.png")])

@@ -11,6 +11,7 @@ from helpers import random_denoiser, random_seen, some_bank, tiny_config
 from safetensors.torch import save_file
 
 from dp3d_core import checkpoint
+from dp3d_core.cli import run as dp3d
 from dp3d_core.data.actions import ACTIONS
 from dp3d_core.model import Denoiser
 from dp3d_core.model.diffusion import causal_mask
@@ -25,7 +26,6 @@ from dp3d_core.model.text import (
     encode,
     load_bank,
     load_tower,
-    main,
     projection,
     save_bank,
 )
@@ -176,7 +176,7 @@ def test_without_open_clip_one_message_names_the_extra(tmp_path, monkeypatch):
     with pytest.raises(ImportError, match=r"pip install '\.\[prompts\]'"):
         encode("ViT-B-32", "laion2b_s34b_b79k")
     with pytest.raises(SystemExit, match=r"^prompts: .*pip install '\.\[prompts\]'.*prompts are then learned"):
-        main(["--out", str(tmp_path / "bank.safetensors")])
+        dp3d("prompts", ["--out", str(tmp_path / "bank.safetensors")])
     assert not list(tmp_path.iterdir())
 
 
@@ -198,7 +198,7 @@ def test_tower_is_frozen_and_no_sentence_is_cut_short(tower):
 
 def test_command_line_writes_a_bank_that_bakes(tower, tmp_path, capsys):
     out = tmp_path / "bank.safetensors"
-    main(["--model", "tiny", "--pretrained", str(tower), "--out", str(out)])
+    dp3d("prompts", ["--model", "tiny", "--pretrained", str(tower), "--out", str(out)])
     assert "(20, 24), from tiny tiny.safetensors" in capsys.readouterr().out
     denoiser = fresh_denoiser()
     bake(denoiser, load_bank(out))

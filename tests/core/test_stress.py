@@ -7,6 +7,7 @@ import pytest
 from helpers import random_lifter, walking_motions
 
 from dp3d_core import checkpoint
+from dp3d_core.cli import run as dp3d
 from dp3d_core.data.motions import save_motions
 from dp3d_core.data.synthetic import synthetic_sequences
 from dp3d_core.evaluation import smoothness, stress
@@ -75,21 +76,21 @@ def test_all_filters_stand_beside_the_stream(sequences, tmp_path):
     assert (tmp_path / "plot.png").stat().st_size > 5000
 
 
-@pytest.mark.parametrize(("command", "options"), [(stress, ["--minutes", "2"]), (smoothness, [])])
+@pytest.mark.parametrize(("command", "options"), [("stress", ["--minutes", "2"]), ("smoothness", [])])
 def test_commands_write_what_they_print(command, options, tmp_path, capsys):
     lifter = random_lifter()
     checkpoint.save(tmp_path / "w.safetensors", lifter.denoiser, actions=lifter.actions, provenance={})
     save_motions(tmp_path / "motions.npz", walking_motions())
     files = ["--weights", tmp_path / "w.safetensors", "--motions", tmp_path / "motions.npz"]
-    command.main([*map(str, files), *options, "--json", str(tmp_path / "out.json")])
+    dp3d(command, [*map(str, files), *options, "--json", str(tmp_path / "out.json")])
     written, printed = json.loads((tmp_path / "out.json").read_text()), capsys.readouterr().out
     for name, row in written.get("rows", written).items():
         (line,) = [line for line in printed.splitlines() if line.startswith(name + "  ")]
         assert f"{row['mpjpe_mm']:.1f}" in line
-    assert command is not stress or len(written["drift_mpjpe_mm_per_minute"]) == 2
+    assert command != "stress" or len(written["drift_mpjpe_mm_per_minute"]) == 2
 
 
 def test_commands_say_what_is_wrong_with_the_motions(tmp_path):
-    for command in (stress, smoothness):
+    for command in ("stress", "smoothness"):
         with pytest.raises(SystemExit, match=r"no\.npz"):
-            command.main(["--motions", str(tmp_path / "no.npz")])
+            dp3d(command, ["--motions", str(tmp_path / "no.npz")])

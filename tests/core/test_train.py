@@ -12,6 +12,7 @@ from helpers import by_joint_config, tiny_config, walking_motions
 from safetensors.torch import load_file
 
 from dp3d_core import checkpoint
+from dp3d_core.cli import run as dp3d
 from dp3d_core.config import PRESETS, ModelConfig, TrainConfig, from_dict, to_dict
 from dp3d_core.data.motions import save_motions
 from dp3d_core.lift import Lifter
@@ -185,6 +186,8 @@ import os, sys
 from functools import partial
 from safetensors.torch import save_file
 from torch import distributed
+from dp3d_core.cli import run as dp3d
+from dp3d_core.training import command
 from dp3d_core.training import run as train
 from dp3d_core.training import state as train_state
 
@@ -197,8 +200,8 @@ def noting(path, denoiser, ema, optimizer, generator, head):
         train_state.save_file = lambda *_, **__: os._exit(9)  # all have come to this save, nothing is written
     save(path, denoiser, ema, optimizer, generator, head)
 
-train.save_state, train.run = noting, partial(train.run, save_every_s=-1, log_every=1)
-train.main(sys.argv[1:])
+train.save_state, command.run = noting, partial(train.run, save_every_s=-1, log_every=1)
+dp3d("train")
 assert not distributed.is_initialized()
 """
 
@@ -245,7 +248,7 @@ def test_two_processes_killed_amid_a_save_go_on_together(tmp_path, motions):
     (code, _), (other, _) = two_processes(killed, motions, DIES_AT="4")
     assert code == 9 and other != 0 and not (killed / "weights.safetensors").exists()
     with pytest.raises(SystemExit, match=r"--resume: .*is of 2 process\(es\), .* got 1; start 2, or"):
-        train.main(command(killed, motions, "--resume")[2:])
+        dp3d("train", command(killed, motions, "--resume")[2:])
     ends_well(two_processes(killed, motions, "--resume"))
     assert rows(killed) == rows(whole)
     for name in ("weights", "own0", "own1"):
@@ -287,22 +290,23 @@ def test_a_run_says_how_much_of_its_time_has_a_label(tmp_path, capsys):
 )  # fmt: skip
 def test_command_line_errors_are_one_line(tmp_path, motions, more, message):
     with pytest.raises(SystemExit) as caught:
-        train.main(command(tmp_path / "out", motions, *more)[2:])
+        dp3d("train", command(tmp_path / "out", motions, *more)[2:])
     assert str(caught.value).startswith("train: ") and message in str(caught.value)
 
 
 @pytest.mark.parametrize("word", ["nonsense", "", "2"])
 def test_a_switch_that_is_neither_on_nor_off_is_refused(tmp_path, motions, word, capsys):
     with pytest.raises(SystemExit):
-        train.main(command(tmp_path / "out", motions, f"--affinity={word}")[2:])
-    assert f"--affinity: expected one of true, yes, 1, false, no, 0, got {word!r}" in capsys.readouterr().err
+        dp3d("train", command(tmp_path / "out", motions, f"--affinity={word}")[2:])
+    printed = " ".join(capsys.readouterr().err.split())
+    assert f"--affinity: expected one of true, yes, 1, false, no, 0, got {word!r}" in printed
 
 
 def test_a_motion_file_without_a_split_is_named(tmp_path):
     path = tmp_path / "all_train.npz"
     save_motions(path, walking_motions(splits=("train",) * 3))
     with pytest.raises(SystemExit, match=r"train: .*all_train\.npz: split: expected one of \['train'\], got 'dev'"):
-        train.main(command(tmp_path / "out", path)[2:])
+        dp3d("train", command(tmp_path / "out", path)[2:])
 
 
 def test_neighbours_are_hallucinated_from_a_quarter_on(tmp_path, motions):
@@ -328,10 +332,10 @@ def test_a_run_starts_with_plain_passes(tmp_path, motions, monkeypatch):
 
 def test_command_line_makes_the_configs(tmp_path, motions, monkeypatch, capsys):
     asked = {}
-    monkeypatch.setattr(train, "run", lambda **options: asked.update(options) or "there")
-    train.main(command(tmp_path / "out", motions, "--affinity=false", "--minutes=2.5", "--seed=4")[2:])
+    monkeypatch.setattr("dp3d_core.training.command.run", lambda **options: asked.update(options) or "there")
+    dp3d("train", command(tmp_path / "out", motions, "--affinity=false", "--minutes=2.5", "--seed=4")[2:])
     assert asked["model"] == ModelConfig(**TINY, affinity=False)
     assert asked["train"] == from_dict(TrainConfig, SHORT | {"seed": 4})
     assert asked["minutes"] == 2.5 and capsys.readouterr().out == "weights: there\n"
-    train.main(["--preset=base", f"--motions={motions}", f"--out={tmp_path}"])
+    dp3d("train", ["--preset=base", f"--motions={motions}", f"--out={tmp_path}"])
     assert asked["model"] == PRESETS["base"]

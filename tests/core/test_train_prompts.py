@@ -6,6 +6,7 @@ from helpers import some_bank, walking_motions
 from test_train import SHORT, TINY, command, rows, run
 
 from dp3d_core import checkpoint
+from dp3d_core.cli import run as dp3d
 from dp3d_core.config import ModelConfig, TrainConfig
 from dp3d_core.data.actions import ACTIONS
 from dp3d_core.data.motions import save_motions
@@ -94,7 +95,7 @@ def test_resuming_with_another_bank_or_none_is_refused(tmp_path, motions, bank):
 
 
 def test_command_line_bakes_and_refuses_in_one_line(tmp_path, motions, bank):
-    train.main(command(tmp_path / "out", motions, f"--prompt-bank={bank}")[2:])
+    dp3d("train", command(tmp_path / "out", motions, f"--prompt-bank={bank}")[2:])
     loaded = checkpoint.load(tmp_path / "out" / "weights.safetensors")
     assert torch.equal(loaded.denoiser.prompts.baked, baked(bank))
     for more, message in (
@@ -102,13 +103,13 @@ def test_command_line_bakes_and_refuses_in_one_line(tmp_path, motions, bank):
         ([f"--prompt-bank={bank}", "--action-prompts=no", "--part-prompts=no"], "train: prompt bank: .*no prompts"),
     ):
         with pytest.raises(SystemExit, match=message):
-            train.main(command(tmp_path / "refused", motions, *more)[2:])
+            dp3d("train", command(tmp_path / "refused", motions, *more)[2:])
 
 
 def test_a_text_towers_bank_goes_from_sentences_to_weights(tower, tmp_path, motions):
     """Every step of a user's path, with a tower of random weights: encode, bake, train, load."""
     path = tmp_path / "bank.safetensors"
-    prompts.main(["--model", "tiny", "--pretrained", str(tower), "--out", str(path)])
+    dp3d("prompts", ["--model", "tiny", "--pretrained", str(tower), "--out", str(path)])
     loaded = checkpoint.load(go(tmp_path / "out", motions, path))
     assert torch.equal(loaded.denoiser.prompts.baked, baked(path))
     assert loaded.provenance["prompt_bank"] | {"sha256": ""} == {

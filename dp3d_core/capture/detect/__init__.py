@@ -1,6 +1,6 @@
 """Video to 2D keypoints: find people, read a pose in each, follow them from frame to frame.
 
-The parts: `people` (boxes), `pose` (MediaPipe on enlarged crops), `track` (ids), `__main__` (the command).
+The parts: `people` (boxes), `pose` (MediaPipe on enlarged crops), `track` (ids), `command` (the subcommand).
 Importing this package is light; OpenCV and MediaPipe load on first use.
 """
 

@@ -1,11 +1,10 @@
-"""`python -m dp3d_core.detect VIDEO --out FILE.npz`: record the raw 2D keypoints of everyone in a video."""
+"""`dp3d detect VIDEO --out FILE.npz`: record the raw 2D keypoints of everyone in a video."""
 
-import argparse
 import math
-import sys
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from tyro.conf import Positional
 
 from dp3d_core.capture import recording as recordings
 from dp3d_core.capture.calibrate import CalibrateConfig, apply, calibrate
@@ -14,22 +13,62 @@ from dp3d_core.capture.detect.pose import JOINT_SET
 from dp3d_core.capture.detect.video import DetectConfig, Rows, VideoInfo, detect, video_info
 
 ASSUMED_FOV_DEG = 60.0
+DEFAULTS = DetectConfig()
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit status, 2 with one sentence on stderr for a user's mistake."""
-    options = _parser().parse_args(arguments)
-    try:
-        recording = record(options)
-        recordings.save(options.out, recording)
-    except (ImportError, OSError, ValueError) as error:
-        print(error, file=sys.stderr)
-        return 2
+@dataclass(frozen=True, kw_only=True)
+class DetectOptions:
+    """Record the raw 2D keypoints of everyone in a video.
+
+    The camera: give --fx (calibrated), or --fov-deg, or --estimate-intrinsics. Default: a field of view of 60 degrees.
+    """
+
+    video: Positional[str]
+    """Video file."""
+    out: str
+    """Recording to write (.npz)."""
+    fps: float | None = None
+    """Frames per second of the scene (default: what the file says)."""
+    start: int = DEFAULTS.start
+    """First frame."""
+    max_frames: int | None = DEFAULTS.max_frames
+    """Most frames to read (default: all)."""
+    fixed_camera: bool = DEFAULTS.fixed_camera
+    """Subtract the background, which finds more people."""
+    source: str | None = None
+    """What to write as the source (default: the name of the file)."""
+    progress: bool = False
+    """Show a progress bar."""
+    fx: float | None = None
+    """Calibrated focal length in pixels."""
+    fy: float | None = None
+    """Vertical focal length in pixels (default: fx)."""
+    cx: float | None = None
+    """Column of the principal point in pixels (default: centre)."""
+    cy: float | None = None
+    """Row of the principal point in pixels (default: centre)."""
+    fov_deg: float | None = None
+    """Horizontal field of view in degrees."""
+    estimate_intrinsics: bool = False
+    """Estimate the focal length and the ground from people who walk."""
+    focal_prior_px: float | None = None
+    """A weak first guess of the focal length for --estimate-intrinsics."""
+
+    def __post_init__(self) -> None:
+        given = [name for name in ("fx", "fov_deg", "estimate_intrinsics") if getattr(self, name)]
+        if len(given) > 1:
+            names = " and ".join("--" + name.replace("_", "-") for name in given)
+            raise ValueError(f"expected one of --fx, --fov-deg and --estimate-intrinsics, got {names}")
+
+
+def command(options: DetectOptions) -> None:
+    """Detect, write the recording and print one line about it."""
+    recording = record(options)
+    recordings.save(options.out, recording)
     print(summary(recording))
-    return 0
 
 
-def record(options: argparse.Namespace) -> recordings.Recording:
+def record(options: DetectOptions) -> recordings.Recording:
     """Detect as the options say and wrap the rows in a recording with its camera."""
     info = video_info(options.video)
     fps = options.fps if options.fps is not None else info.fps
@@ -46,7 +85,7 @@ def record(options: argparse.Namespace) -> recordings.Recording:
 
 
 def to_recording(
-    rows: Rows, info: VideoInfo, fps: float, K: np.ndarray, intrinsics: str, options: argparse.Namespace
+    rows: Rows, info: VideoInfo, fps: float, K: np.ndarray, intrinsics: str, options: DetectOptions
 ) -> recordings.Recording:
     """The recording of `rows`, stamped 1/fps apart from 0."""
     modules = ", ".join(f"{name} {extra(name).__version__}" for name in ("mediapipe", "cv2", "numpy"))
@@ -67,7 +106,7 @@ def to_recording(
     )
 
 
-def camera_matrix(options: argparse.Namespace, info: VideoInfo) -> tuple[np.ndarray, str]:
+def camera_matrix(options: DetectOptions, info: VideoInfo) -> tuple[np.ndarray, str]:
     """K (3, 3) and how it came about, from --fx, --fov-deg or the assumed field of view."""
     if options.fx is not None:
         focal_px, intrinsics = options.fx, "calibrated"
@@ -91,28 +130,3 @@ def summary(recording: recordings.Recording) -> str:
         f"{frames} frames, {rows} rows ({rows / frames:.2f} a frame), {people} tracks, {empty} frames with nobody; "
         f"focal length {recording.K[0, 0]:.0f} px ({recording.intrinsics})"
     )
-
-
-def _parser() -> argparse.ArgumentParser:
-    defaults = DetectConfig()
-    parser = argparse.ArgumentParser(prog="python -m dp3d_core.detect", description=__doc__)
-    parser.add_argument("video")
-    parser.add_argument("--out", required=True, help="the npz to write")
-    parser.add_argument("--fps", type=float, help="frames a second of the scene; default: what the file says")
-    parser.add_argument("--start", type=int, default=defaults.start, help="first frame")
-    parser.add_argument("--max-frames", type=int, default=defaults.max_frames)
-    parser.add_argument("--fixed-camera", action="store_true", help="use background subtraction (finds more people)")
-    parser.add_argument("--source", help="what to write as the recording's source; default: the file's name")
-    parser.add_argument("--progress", action="store_true", help="show a progress bar")
-    camera = parser.add_mutually_exclusive_group()
-    camera.add_argument("--fx", type=float, help="calibrated focal length in pixels (with --fy --cx --cy)")
-    camera.add_argument("--fov-deg", type=float, help=f"horizontal field of view, else {ASSUMED_FOV_DEG:g}")
-    camera.add_argument("--estimate-intrinsics", action="store_true", help="estimate from the walking people")
-    for name in ("--fy", "--cx", "--cy"):
-        parser.add_argument(name, type=float)
-    parser.add_argument("--focal-prior-px", type=float, help="a weak first guess for --estimate-intrinsics")
-    return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())
