@@ -22,6 +22,8 @@ class CameraRange:
     high_m: tuple[float, float] = (3.0, 7.0)
     fov_deg: tuple[float, float] = (35.0, 95.0)
     roll_std_deg: float = 4.0
+    roll_any_share: float = 0.0
+    """Share of cameras that are rolled by any angle instead."""
     aim_std_m: tuple[float, float] = (0.5, 0.25)
     """How far from the person's middle the camera looks: sideways and up, at the person's distance / 4 m."""
     moving_share: float = 0.2
@@ -37,6 +39,8 @@ class View:
     """(B, T, 17, 3)."""
     focal_px: torch.Tensor
     """(B,) for an image 1000 px wide and 750 px high with the principal point in its middle."""
+    up_cam: torch.Tensor
+    """(B, T, 3) unit vector against gravity in the camera."""
 
 
 WIDTH_PX, HEIGHT_PX = 1000.0, 750.0
@@ -71,6 +75,9 @@ def look(joints_world_m, stamps_s, *, cameras=None, generator):
     right = torch.nn.functional.normalize(torch.linalg.cross(forward, up, dim=-1), dim=-1)
     down = torch.linalg.cross(forward, right, dim=-1)
     roll = normal(batch) * cameras.roll_std_deg * pi / 180
+    if cameras.roll_any_share:
+        rolled = torch.rand(batch, generator=generator) < cameras.roll_any_share
+        roll = torch.where(rolled, _uniform(-pi, pi, (batch,), generator), roll)
     cos, sin = torch.cos(roll)[:, None], torch.sin(roll)[:, None]
     rotation = torch.stack([cos * right + sin * down, cos * down - sin * right, forward], 1)
     joints = torch.einsum("bij,btkj->btki", rotation, joints_world_m - eye[:, None, None])
@@ -86,11 +93,14 @@ def look(joints_world_m, stamps_s, *, cameras=None, generator):
     joints = torch.stack(
         [torch.cos(angle) * x + torch.sin(angle) * z, y, torch.cos(angle) * z - torch.sin(angle) * x], -1
     )
+    cos, sin = torch.cos(angle[..., 0]), torch.sin(angle[..., 0])
+    x, y, z = (rotation[:, axis, 2, None] for axis in range(3))
+    up_cam = torch.stack([cos * x + sin * z, y.expand_as(cos), cos * z - sin * x], -1)
     # Nobody closer than half a metre: step back along the view.
     nearest = joints[..., 2].flatten(1).amin(1)
     joints = joints + torch.nn.functional.pad((0.5 - nearest).clamp(min=0)[:, None], (2, 0))[:, None, None]
     fov = _uniform(*cameras.fov_deg, (batch,), generator) * pi / 180
-    return View(joints_cam_m=joints, focal_px=WIDTH_PX / 2 / torch.tan(fov / 2))
+    return View(joints_cam_m=joints, focal_px=WIDTH_PX / 2 / torch.tan(fov / 2), up_cam=up_cam)
 
 
 def project(view):

@@ -209,8 +209,27 @@ def join_motions(parts) -> Motions:
     )  # fmt: skip
 
 
-def clip_weights(motions: Motions, *, keyword: str = "salsa", share: float = 0.1) -> np.ndarray:
-    """Probability of sampling each clip, (C,) float64 summing to 1: by length, one over-represented kind held down.
+LIVELY_M_S = 0.4  # mean speed of a clip's joints from which on it counts in full
+LEAST_VARIETY = 0.35  # what a clip counts in which nothing moves
+KEYFRAMED_VARIETY = 0.4  # drawn motion: its timing is a game's
+
+
+def variety(motions: Motions) -> np.ndarray:
+    """How much a minute of each clip has to teach, (C,) in (0, 1]: idles and keyframes count less than the rest."""
+    worth = np.ones(len(motions))
+    for index in range(len(motions)):
+        clip = motions.clip(index)
+        if len(clip.pose_m) > 1:
+            moved_m = np.linalg.norm(np.diff(clip.joints_m, axis=0), axis=-1).mean()
+            worth[index] = np.clip(moved_m * motions.fps / LIVELY_M_S, LEAST_VARIETY, 1)
+        if clip.style == "keyframed":
+            worth[index] *= KEYFRAMED_VARIETY
+    return worth
+
+
+def clip_weights(motions: Motions, *, keyword: str = "salsa", share: float = 0.1, variety=1.0) -> np.ndarray:
+    """Probability of sampling each clip, (C,) float64 summing to 1: by length times `variety` (C,), one
+    over-represented kind held down.
 
     The clips whose action contains keyword get at most this share of the total (the free CMU minutes are a third
     salsa, which would otherwise set the style of every prediction); among themselves they keep their proportions.
@@ -218,7 +237,8 @@ def clip_weights(motions: Motions, *, keyword: str = "salsa", share: float = 0.1
     """
     if not 0 < share < 1:
         raise ValueError(f"share: expected a fraction between 0 and 1, got {share}")
-    weights = motions.frames_per_clip / len(motions.pose_m)
+    weights = variety * motions.frames_per_clip
+    weights = weights / weights.sum()
     kind = np.array([keyword.lower() in action.lower() for action in motions.actions])
     total = weights[kind].sum()
     if share < total and not kind.all():

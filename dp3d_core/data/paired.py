@@ -119,8 +119,9 @@ def sample_pairs(bank, batch, frames, *, generator, reach=1):
     less_rays, less_confidence = coco_like(rays, confidence)
     rays, confidence = torch.where(coco[..., None], less_rays, rays), torch.where(coco, less_confidence, confidence)
 
-    seen, pose_m, next_pose_m = in_view(rays, confidence, relative_m, stamps_s, reach)
-    return Batch(seen=seen, pose_m=pose_m, next_pose_m=next_pose_m, stamps_s=stamps_s, label=bank.labels[clip])
+    seen = in_view(rays, confidence, relative_m, stamps_s, reach)
+    unknown = stamps_s.new_full((*stamps_s.shape, 2), torch.nan)
+    return Batch(**seen, stamps_s=stamps_s, label=bank.labels[clip], contact=unknown)
 
 
 def mirrored(rays, confidence, relative_m):
