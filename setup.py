@@ -1,9 +1,10 @@
-"""Installs dp3d for pip and for colcon (ament_python); there is no other build file.
+"""Install dp3d for pip and for colcon (ament_python). The version comes from package.xml.
 
-The executables that `ros2 launch` and `ros2 run` look for in lib/dp3d_ros/ are data files, so a wheel has them too.
+`ros2 launch` and `ros2 run` look for executables in lib/dp3d_ros/. They are data files, so that a wheel has them too.
 """
 
 from glob import glob
+from xml.etree import ElementTree
 
 from setuptools import find_packages, setup
 
@@ -24,7 +25,7 @@ OPENCV = "opencv-python-headless>=4.8"
 
 setup(
     name=NAME,
-    version="0.1.0",
+    version=ElementTree.parse("package.xml").getroot().findtext("version"),
     description="Live 3D people in metres from 2D keypoints, for ROS 2",
     author="The dp3d authors",
     maintainer="The dp3d authors",
@@ -33,8 +34,8 @@ setup(
     python_requires=">=3.10",
     packages=find_packages(include=["dp3d_core", "dp3d_core.*", "dp3d_ros", "dp3d_ros.*"]),
     package_data={
-        "dp3d_core": ["weights/*", "recordings/*", "recipes/*"],
-        "dp3d_ros": ["config/*.yaml", "config/*.xml", "rviz/*.rviz"],
+        "dp3d_core": ["py.typed", "weights/*", "recordings/*", "recipes/*", "**/README.md"],
+        "dp3d_ros": ["py.typed", "README.md", "config/*.yaml", "config/*.xml", "rviz/*.rviz"],
     },
     data_files=[
         ("share/ament_index/resource_index/packages", [f"dp3d_ros/resource/{NAME}"]),

@@ -2,7 +2,6 @@
 
 from importlib import import_module
 
-__version__ = "0.1.0"
 __all__ = ["Camera", "Lifted", "Lifter", "Skeletons", "StreamConfig"]
 
 _HOME = {

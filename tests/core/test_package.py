@@ -11,8 +11,6 @@ from pathlib import Path
 
 import pytest
 
-import dp3d_core
-
 ROOT = Path(__file__).resolve().parents[2]
 TOP_LEVEL = {
     "dp3d_ros", "dp3d_core", "launch", "tests", "package.xml", "setup.py", "README.md", "LICENSE", "CHANGELOG.rst",
@@ -77,11 +75,13 @@ def test_visible_top_level_holds_only_what_belongs_there():
     assert {name for name in top if not name.startswith(".")} <= TOP_LEVEL
 
 
-def test_all_versions_agree():
+def test_the_version_stands_in_package_xml_and_has_a_changelog():
     manifest = ElementTree.parse(ROOT / "package.xml").getroot()
     setup = (ROOT / "setup.py").read_text()
     assert manifest.findtext("name") == re.search(r'^NAME = "(.+)"', setup, re.MULTILINE)[1]
-    assert manifest.findtext("version") == re.search(r'version="(.+?)"', setup)[1] == dp3d_core.__version__
+    newest = re.search(r"^(\S+) \(\d{4}-\d\d-\d\d\)\n-+\n", (ROOT / "CHANGELOG.rst").read_text(), re.MULTILINE)[1]
+    assert manifest.findtext("version") == newest
+    assert not re.search(r"version=\"\d", setup)
 
 
 def test_pins_of_the_environment_and_of_the_ros_extra_agree():

@@ -6,7 +6,7 @@ import pytest
 
 from dp3d_ros.tables import COUNTERS, NODES, TOPICS, parameter_rows
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+README = Path(__file__).resolve().parents[2] / "dp3d_ros" / "README.md"
 ADVICE = "print the tables anew: python -m dp3d_ros.tables"
 
 
