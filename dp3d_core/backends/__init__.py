@@ -1,13 +1,13 @@
 """Ways to run the network, all with one signature: NumPy arrays in, NumPy arrays out.
 
-`step(noisy, seen, noise_level, stamps_s, keys, values, filled, pooled, decay)` returns `(clean, log_variance,
-action_logits, keys, values, pooled)`, shapes as in `Denoiser.step`; `window(noisy, seen, noise_level, stamps_s)`
-returns `(clean, log_variance, action_logits)` of a whole window, for the bench and whoever calls it: `Lifter.lift` runs
-in PyTorch, since its sequences have any length. A backend has these two, `name`, `note`, `counters` and
-`prepare(people, rows)`, which builds what is built ahead.
+`step(noisy, seen, noise_level, stamps_s, keys, values, filled, pooled, decay)` takes one arriving frame of everybody
+and returns `(clean, log_variance, action_logits, keys, values, pooled)`; see `signature`. A backend has `step`, `name`,
+`note`, `counters` and `prepare(people, rows)`, which builds what is built ahead. `Lifter.lift` uses none: it runs whole
+sequences of any length in PyTorch.
 """
 
 import logging
+from pathlib import Path
 
 import torch
 
@@ -16,21 +16,21 @@ from dp3d_core.backends.cpu import CpuEngines
 from dp3d_core.backends.parity import LIMIT_MM
 from dp3d_core.backends.served import Served
 from dp3d_core.backends.tensorrt import TensorRTEngines
+from dp3d_core.model.denoiser import Denoiser
 
 _BUILDERS = {"cpu": CpuEngines, "compile": CompiledEngines, "tensorrt": TensorRTEngines}
 BACKENDS = ("auto", "eager", *_BUILDERS)
 log = logging.getLogger(__name__)
 
 
-def available(denoiser=None):
-    """Names of the backends that can run here, and [(name, why not)] of the others."""
-    denoiser = denoiser if denoiser is not None else torch.nn.Linear(1, 1)
-    missing = {name: builder.missing(denoiser) for name, builder in _BUILDERS.items()}
+def available(device: str | torch.device = "cpu") -> tuple[list[str], list[tuple[str, str]]]:
+    """Names of the backends that can run weights on `device` here, and [(name, why not)] of the others."""
+    missing = {name: builder.missing(torch.device(device)) for name, builder in _BUILDERS.items()}
     usable = ["eager", *(name for name, why in missing.items() if why is None)]
     return usable, [(name, why) for name, why in missing.items() if why is not None]
 
 
-def place(denoiser, device):
+def place(denoiser: Denoiser, device: str | torch.device) -> Denoiser:
     """The denoiser, moved to `device`; ValueError says why there is none such here."""
     try:
         return denoiser.to(device)
@@ -42,7 +42,9 @@ def place(denoiser, device):
         ) from None
 
 
-def make_backend(name, denoiser, *, threads=1, precision="float32", cache_dir=None):
+def make_backend(
+    name: str, denoiser: Denoiser, *, threads: int = 1, precision: str = "float32", cache_dir: str | Path | None = None
+) -> Served:
     """The backend called `name`; ValueError lists the known ones, and the precisions.
 
     `auto` takes the fastest that this machine has: TensorRT, then torch.compile, where the weights are on a GPU, else

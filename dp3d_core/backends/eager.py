@@ -1,8 +1,10 @@
 """PyTorch, op by op: the reference that every other backend is compared with."""
 
+import numpy as np
 import torch
 
-from dp3d_core.backends.graphs import RollingStep, WindowPass
+from dp3d_core.backends.graphs import RollingStep
+from dp3d_core.model.denoiser import Denoiser
 
 
 class Eager:
@@ -10,21 +12,11 @@ class Eager:
 
     name = "eager"
 
-    def __init__(self, denoiser):
-        self._rolling, self._window = RollingStep(denoiser.eval()), None
-        self._denoiser, self._device = denoiser, next(denoiser.parameters()).device
-
-    def step(self, *arrays):
-        """See `dp3d_core.backends`."""
-        return self._run(self._rolling, arrays)
-
-    def window(self, *arrays):
-        """See `dp3d_core.backends`."""
-        if self._window is None:
-            self._window = WindowPass(self._denoiser).to(self._device)
-        return self._run(self._window, arrays)
+    def __init__(self, denoiser: Denoiser):
+        self._step, self._device = RollingStep(denoiser.eval()), next(denoiser.parameters()).device
 
     @torch.inference_mode()
-    def _run(self, module, arrays):
-        outputs = module(*(torch.from_numpy(array).to(self._device) for array in arrays))
+    def step(self, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
+        """See `dp3d_core.backends`."""
+        outputs = self._step(*(torch.from_numpy(array).to(self._device) for array in arrays))
         return tuple(output.cpu().numpy() for output in outputs)

@@ -7,20 +7,17 @@ running) is logged, counted, kept in `note`, and served by the next builder; the
 
 import logging
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from dp3d_core.backends.cache import EngineCache, code_digest, weights_digest
 from dp3d_core.backends.eager import Eager
-from dp3d_core.backends.graphs import (
-    RollingStep,
-    WindowPass,
-    fitting_batch,
-    rolling_example,
-    window_example,
-)  # fmt: skip
+from dp3d_core.backends.graphs import RollingStep, fitting_batch, rolling_example
 from dp3d_core.backends.parity import Parity, ParityError
+from dp3d_core.model.denoiser import Denoiser
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +26,6 @@ log = logging.getLogger(__name__)
 class Shape:
     """What an engine is built for."""
 
-    kind: str
-    """rolling or window."""
     people: int
     rows: int
 
@@ -45,7 +40,10 @@ class Served:
     prepared is taken from the disk cache, from a larger engine, or runs eagerly.
     """
 
-    def __init__(self, denoiser, builders, *, threads=1, precision="float32", cache_dir=None, why=""):
+    def __init__(
+        self, denoiser: Denoiser, builders: Sequence[type], *, threads: int = 1, precision: str = "float32",
+        cache_dir: str | Path | None = None, why: str = "",
+    ):  # fmt: skip
         self._denoiser, self._eager = denoiser, Eager(denoiser)
         self._threads, self.precision = threads, precision
         self._cache = EngineCache(cache_dir)
@@ -63,23 +61,38 @@ class Served:
     def _target(self):
         return self._builder.name if self._builder is not None else "eager"
 
-    def step(self, *arrays):
+    def step(self, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
         """See `dp3d_core.backends`."""
-        return self._run("rolling", arrays, arrays[0].shape[1])
+        people, rows = arrays[0].shape[:2]
+        # looked up once for each number of people: this is done for every frame
+        found = self._serving.get((people, rows))
+        if found is None:
+            found = self._find(people, rows)
+            if found[0] is not None:
+                self._serving[people, rows] = found
+        engine, batch = found
+        if engine is None:
+            self.name = "eager"
+            return self._eager.step(*arrays)
+        try:
+            if batch != people:
+                arrays = [self._widened(index, array, batch) for index, array in enumerate(arrays)]
+            outputs = engine(*arrays)
+        except Exception as error:  # an engine that breaks must not stop the stream; nothing is hidden
+            self._refuse("engine_failed", error, final=True)
+            return self.step(*(array[:people] for array in arrays))
+        self.name = self._target
+        return outputs if batch == people else tuple(output[:people] for output in outputs)
 
-    def window(self, *arrays):
-        """See `dp3d_core.backends`."""
-        return self._run("window", arrays, arrays[0].shape[1])
-
-    def prepare(self, people, rows=1, kind="rolling", progress=lambda text: None):
+    def prepare(self, people: int, rows: int = 1, progress: Callable[[str], None] = lambda text: None) -> bool:
         """Build or load engines for all sizes up to `people`; True if they will serve, False if eager has to."""
         while self._builder is not None:
             try:
                 # all sizes: they are powers of two
                 for batch in [1 << power for power in range(fitting_batch(people).bit_length())]:
-                    shape = Shape(kind, batch, rows)
+                    shape = Shape(batch, rows)
                     if shape not in self._engines:
-                        progress(f"{self._builder.name} {kind}, {batch} people, {rows} rows")
+                        progress(f"{self._builder.name}, {batch} people, {rows} rows")
                         self._engines[shape] = self._load(shape) or self._build(shape)
                         self._serving = {}  # a better fit may be here now
             except ParityError as error:
@@ -92,28 +105,6 @@ class Served:
         self.name = "eager"
         return False
 
-    def _run(self, kind, arrays, rows):
-        people = len(arrays[0])
-        # looked up once for each number of people: this is done for every frame
-        found = self._serving.get((kind, people, rows))
-        if found is None:
-            found = self._find(kind, people, rows)
-            if found[0] is not None:
-                self._serving[kind, people, rows] = found
-        engine, batch = found
-        if engine is None:
-            self.name = "eager"
-            return getattr(self._eager, "step" if kind == "rolling" else "window")(*arrays)
-        try:
-            if batch != people:
-                arrays = [self._widened(index, array, batch) for index, array in enumerate(arrays)]
-            outputs = engine(*arrays)
-        except Exception as error:  # an engine that breaks must not stop the stream; nothing is hidden
-            self._refuse("engine_failed", error, final=True)
-            return self._run(kind, [array[:people] for array in arrays], rows)
-        self.name = self._target
-        return outputs if batch == people else tuple(output[:people] for output in outputs)
-
     def _widened(self, index, array, batch):
         """Input number `index` with `batch` rows; for the array of the last frame the same object, if it is a view."""
         narrow, wide = self._wide.get(index, (None, None))
@@ -124,15 +115,14 @@ class Served:
             self._wide[index] = array, wide
         return wide
 
-    def _find(self, kind, people, rows):
+    def _find(self, people, rows):
         """The smallest engine that holds this many people and its size; (None, 0) if eager has to."""
         if self._builder is None:
             return None, 0
         fits = fitting_batch(people)
-        engine = self._engines.get(Shape(kind, fits, rows))
-        if engine is not None:
-            return engine, fits
-        shape = Shape(kind, fits, rows)
+        shape = Shape(fits, rows)
+        if shape in self._engines:
+            return self._engines[shape], fits
         if shape not in self._absent:
             self._absent.add(shape)
             engine = self._load(shape)
@@ -140,17 +130,12 @@ class Served:
                 self._engines[shape] = engine
                 return engine, fits
             self._say(f"no {self._builder.name} engine for {fits} people at {rows} rows: warm up to build it")
-        larger = [s for s in self._engines if s.kind == kind and s.rows == rows and s.people > fits]
+        larger = [s for s in self._engines if s.rows == rows and s.people > fits]
         if larger:
             shape = min(larger, key=lambda s: s.people)
             return self._engines[shape], shape.people
         self.counters["unprepared"] += 1
         return None, 0
-
-    def _example(self, shape):
-        if shape.kind == "window":
-            return WindowPass(self._denoiser), window_example(self._denoiser, shape.people)
-        return RollingStep(self._denoiser), rolling_example(self._denoiser, shape.people, shape.rows)
 
     def _facts(self, shape):
         if self._weights is None:
@@ -172,7 +157,7 @@ class Served:
         return engine
 
     def _build(self, shape):
-        module, example = self._example(shape)
+        module, example = RollingStep(self._denoiser), rolling_example(self._denoiser, shape.people, shape.rows)
         engine, blob = self._builder.build(shape, module.eval(), example)
         self._check(engine, shape)
         if blob is not None:
@@ -181,12 +166,8 @@ class Served:
 
     def _check(self, engine, shape):
         if self._parity is None:
-            self._parity = Parity(self._denoiser, self._eager, self.precision)
-        if shape.kind == "window":
-            found = self._parity.window(engine, shape.people)
-        else:
-            found = self._parity.rolling(engine, shape.people, shape.rows)
-        self.parity_mm[shape] = found.joints_mm
+            self._parity = Parity(self._eager.step, self._denoiser.config, self.precision)
+        self.parity_mm[shape] = self._parity.check(engine, shape.people, shape.rows).joints_mm
 
     def _next_builder(self):
         """Take the next builder that can run here; none left means eager."""
@@ -194,7 +175,7 @@ class Served:
         self._serving, self._wide, self._parity = {}, {}, None
         while self._remaining and self._builder is None:
             kind = self._remaining.pop(0)
-            missing = kind.missing(self._denoiser)
+            missing = kind.missing(next(self._denoiser.parameters()).device)
             if missing is None:
                 self._builder = kind(self._denoiser, threads=self._threads, precision=self.precision)
                 continue
@@ -220,7 +201,7 @@ class Served:
         (log.warning if warn else log.info)("backend: %s", text)
 
 
-def widen(array, rows):
+def widen(array: np.ndarray, rows: int) -> np.ndarray:
     """`array` (B, ...) with `rows` rows; those that are added hold anything finite.
 
     Where the array is a part of a larger one, as in `Tracks`, that one's next rows are used and nothing is copied.

@@ -12,7 +12,9 @@ import torch
 from torch import nn
 
 from dp3d_core.backends import cache
-from dp3d_core.backends.graphs import RollingStep, WindowPass
+from dp3d_core.backends.graphs import RollingStep
+from dp3d_core.backends.signature import INPUTS
+from dp3d_core.model.denoiser import Denoiser
 
 PRECISIONS = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 FLOAT32_LAYERS = ("pose_head", "variance_head", "joint_head", "logits", "noise_embed", "embed")
@@ -34,7 +36,7 @@ class CastLinear(nn.Module):
         return product if self.bias is None else product + self.bias
 
 
-def reduce_precision(denoiser, precision):
+def reduce_precision(denoiser: Denoiser, precision: str) -> Denoiser:
     """A copy of the denoiser with its inner products in `precision`; the original for float32."""
     dtype = PRECISIONS[precision]
     if dtype == torch.float32:
@@ -47,9 +49,9 @@ def reduce_precision(denoiser, precision):
     return reduced
 
 
-def typed_graph(denoiser, kind, precision):
-    """The graph that becomes the engine. The CPU's folded graph is not used: its folding trades types for size."""
-    return (RollingStep if kind == "rolling" else WindowPass)(reduce_precision(denoiser, precision)).eval()
+def typed_graph(denoiser: Denoiser, precision: str) -> RollingStep:
+    """The graph that becomes the engine, its products in `precision`."""
+    return RollingStep(reduce_precision(denoiser, precision)).eval()
 
 
 def export(module, example):
@@ -75,14 +77,14 @@ class TensorRTEngines:
     name = "tensorrt"
     storable = True
 
-    def __init__(self, denoiser, *, threads=1, precision="float32"):
+    def __init__(self, denoiser: Denoiser, *, threads: int = 1, precision: str = "float32"):
         if precision not in PRECISIONS:
             raise ValueError(f"precision: expected one of {list(PRECISIONS)} with TensorRT, got {precision!r}")
         self._denoiser, self._precision = denoiser, precision
         self._device = next(denoiser.parameters()).device
 
     @staticmethod
-    def missing(denoiser):
+    def missing(device: torch.device) -> str | None:
         """Why it cannot run here, or None."""
         if find_spec("torch_tensorrt") is None:
             return "torch_tensorrt is not installed; pip install torch-tensorrt"
@@ -90,10 +92,9 @@ class TensorRTEngines:
             return "this PyTorch was built without CUDA; install one that was, from PyTorch's index for your CUDA"
         if not torch.cuda.is_available():
             return f"no GPU is visible, or its driver is older than PyTorch's CUDA {torch.version.cuda}; see nvidia-smi"
-        device = next(denoiser.parameters()).device.type
-        return None if device == "cuda" else f"the weights are on {device}; Lifter.load(..., device='cuda')"
+        return None if device.type == "cuda" else f"the weights are on {device.type}; Lifter.load(..., device='cuda')"
 
-    def facts(self):
+    def facts(self) -> str:
         """What its engines depend on besides weights and shapes: they travel to no other GPU or version."""
         properties = torch.cuda.get_device_properties(self._device)
         gpu = f"{properties.name} {properties.major}.{properties.minor} {properties.total_memory}"
@@ -102,7 +103,7 @@ class TensorRTEngines:
 
     def build(self, shape, module, example):
         """An engine and its blob."""
-        graph = typed_graph(self._denoiser, shape.kind, self._precision).to(self._device)
+        graph = typed_graph(self._denoiser, self._precision).to(self._device)
         # TensorRT takes the current GPU, whichever the tensors are on
         with torch.cuda.device(self._device):
             blob = bytes(serialized_engine(graph, [tensor.to(self._device) for tensor in example]))
@@ -132,9 +133,10 @@ class Engine:
         names = [self._engine.get_tensor_name(index) for index in range(self._engine.num_io_tensors)]
         is_input = lambda name: self._engine.get_tensor_mode(name) == tensorrt.TensorIOMode.INPUT  # noqa: E731
         found = [name for name in names if is_input(name)]
-        order = next((graph.inputs for graph in (RollingStep, WindowPass) if set(graph.inputs) == set(found)), found)
+        if set(found) != set(INPUTS):
+            raise ValueError(f"TensorRT engine: expected inputs {list(INPUTS)}, got {sorted(found)}")
         self._inputs, self._outputs = [], []
-        for name in [*order, *(name for name in names if name not in found)]:
+        for name in [*INPUTS, *(name for name in names if name not in found)]:
             buffer = torch.zeros(tuple(self._engine.get_tensor_shape(name)), device=device)
             self._context.set_tensor_address(name, buffer.data_ptr())
             (self._inputs if name in found else self._outputs).append(buffer)

@@ -3,16 +3,16 @@
 Gaussian noise would not do: what a network makes of noise says little about people, and only a stream has a memory of
 the network's own making, empty when it begins. The figures need no data file and are the same on every machine.
 """
-# P = 2 people, B streams, T frames, N rows, C cached frames, L blocks, G groups, D width, S pooling times, H features
+# P = 2 people, B = 4 streams, F frames, N rows, C cached frames
 
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable
 
 import numpy as np
-import torch
 
+from dp3d_core.backends.signature import INPUTS, OUTPUTS, input_shapes
+from dp3d_core.config import ModelConfig
 from dp3d_core.geometry.observation import follow_all, observe
-from dp3d_core.model.diffusion import causal_mask, triangular_levels
-from dp3d_core.model.prompts import POOL_TIMES_S, pool_step
+from dp3d_core.model.prompts import POOL_TIMES_S
 from dp3d_core.skeleton import JOINT_NAMES, PARENTS
 
 INTERVALS_S = np.array([1 / 30, 1 / 7])
@@ -48,7 +48,7 @@ def _figure(stamps_s, steps_hz, yaw, root_m):
     return joints + root_m + stamps_s[:, None, None] * np.array([0.3, 0, -0.1])
 
 
-def people_seen(frames):
+def people_seen(frames: int) -> np.ndarray:
     """What the network sees of both: (P, T, 17, 4) as of `observe`.
 
     The second is seen as by a COCO detector, without spine and head, loses an arm for eight frames of sixteen, and is
@@ -66,91 +66,86 @@ def people_seen(frames):
     return observe(rays, confidence, follow_all(rays, confidence, stamps_s, np), np)[0].astype(np.float32)
 
 
-@dataclass(slots=True, kw_only=True)
-class Streams:
-    """B streams, each at a frame of its own: what arrives, and what a live stream remembers."""
+STREAMS = 4
+_PERSON = np.array([0, 1, 0, 1])
+_FRAMES_BEFORE = np.array([0, 3, 8, 8])
+"""Frames that each stream has had when its answers begin to count."""
+COMPARED_FRAMES = 3
 
-    seen: np.ndarray
-    """(B, T, 17, 4) of all frames."""
-    interval_s: np.ndarray
-    """(B,) between frames."""
-    frame: np.ndarray
-    """(B,) the frame that comes next; as many are behind it."""
-    first: np.ndarray
-    """(B, T, 17, 3) zero-lag estimates, network units."""
-    keys: np.ndarray
-    """(B, L, G, C, D); what no frame has filled yet may hold anything finite, as in a live stream."""
-    values: np.ndarray
-    """(B, L, G, C, D)."""
-    pooled: np.ndarray
-    """(B, S, H + 1)."""
-
-    def take(self, streams):
-        """Copies of these streams (indices), in this order."""
-        return replace(self, **{item.name: getattr(self, item.name).take(streams, 0) for item in fields(self)})
-
-    def step(self, run, rows):
-        """Give every stream its next frame with `run`, a rolling step of N = rows; returns its outputs."""
-        cached = self.keys.shape[3]
-        stream, at = np.arange(len(self.frame)), self.frame[:, None] + np.arange(1 - rows, 1)
-        there, at = (at >= 0).astype(np.float32), np.maximum(at, 0)
-        levels = np.tile(triangular_levels(rows - 1).numpy(), (len(stream), 1))
-        behind = np.arange(cached) < self.frame[:, None]
-        inputs = (
-            self.first[stream[:, None], at] * (there * (1 - levels))[..., None, None],
-            self.seen[stream[:, None], at] * there[..., None, None], levels, at * self.interval_s[:, None], self.keys,
-            self.values, np.concatenate([behind, there], 1), self.pooled,
-            _decay(self.interval_s),
-        )  # fmt: skip
-        outputs = run(*(np.asarray(array, np.float32) for array in inputs))
-        self.first[stream, self.frame] = outputs[0][:, -1]
-        self.keys[stream, :, :, self.frame % cached] = outputs[3]
-        self.values[stream, :, :, self.frame % cached] = outputs[4]
-        self.pooled = outputs[5]
-        self.frame = self.frame + 1
-        return outputs
+Step = Callable[..., tuple[np.ndarray, ...]]
+"""A backend's `step`."""
 
 
-@torch.inference_mode()
-def _after_each_frame(denoiser, seen, stamps_s):
-    """What a stream remembers of frames (P, T, 17, 4), in one causal pass, since frame by frame takes twenty times as
-    long: zero-lag estimates (P, T, 17, 3), keys and values (P, L, G, T, D), and pooled (P, S, H + 1) T + 1 times."""
-    device = next(denoiser.parameters()).device
-    people, frames = seen.shape[:2]
-    seen, level = torch.from_numpy(seen).to(device), torch.ones(people, frames, device=device)
-    caught, pooled = [], [denoiser.empty_context(people, device=device).pooled]
-    hooks = [block.register_forward_hook(lambda _, __, out: caught.append(out[1:])) for block in denoiser.temporal]
-    clean = denoiser(
-        torch.zeros_like(seen[..., :3]), seen, level, torch.from_numpy(stamps_s).float().to(device),
-        causal_mask(frames, frames, device)[None],
-    ).clean  # fmt: skip
-    for hook in hooks:
-        hook.remove()
-    if denoiser.action_encoder is not None:
-        features, present = denoiser.action_encoder.features(seen), (seen[..., 2] > 0).any(-1).float()
-        decay = torch.from_numpy(_decay(INTERVALS_S)).to(device)
-        for frame in range(frames):
-            pooled.append(pool_step(features[:, frame], present[:, frame], pooled[-1], decay)[1])
-    keys, values = (torch.stack(part, 1).cpu().numpy() for part in zip(*caught))
-    return clean.cpu().numpy(), keys, values, [state.cpu().numpy() for state in pooled]
+def stream_answers(step: Step, config: ModelConfig, rows: int, people: int = STREAMS) -> list[np.ndarray]:
+    """What `step` says of the streams for N = `rows`: its outputs, each (B, F, ...) with F = `COMPARED_FRAMES`.
+
+    Of four streams one begins; the others have three frames, half a cache and a whole one behind them. Each keeps the
+    memory that this step made, so that its errors add up. people: how many the step takes at once; where they are more
+    than four, or do not divide it, the streams are repeated in their order.
+    """
+    turns = np.arange(-(-max(people, STREAMS) // people) * people).reshape(-1, people) % STREAMS
+    found = [_Streams(config, rows, turn).answers(step) for turn in turns]
+    return [np.concatenate(parts) for parts in zip(*found)]
 
 
-def _decay(interval_s):
-    return np.exp(-interval_s[:, None] / POOL_TIMES_S).astype(np.float32)
+class _Streams:
+    """Some of the four streams (their numbers) with what a live stream remembers."""
 
+    def __init__(self, config: ModelConfig, rows: int, numbers: np.ndarray):
+        self._rows, self._person, self._before = rows, _PERSON[numbers], _FRAMES_BEFORE[numbers]
+        self._cached = cached = config.window_frames - 1
+        self._behind = np.array([0, min(3, cached), cached // 2, cached])[numbers]
+        """Cached frames when the answers begin to count: a full cache holds its frames several times."""
+        self._frames = int(_FRAMES_BEFORE.max()) + COMPARED_FRAMES
+        self._seen = people_seen(self._frames)[self._person]
+        shapes = input_shapes(config, len(numbers), rows)
+        self._memory = {name: np.zeros(shapes[name], np.float32) for name in ("keys", "values", "pooled")}
+        self._first = np.zeros((len(numbers), self._frames, 17, 3), np.float32)
+        """Zero-lag estimates, network units."""
 
-def streams_under_way(denoiser, frames):
-    """Four `Streams` with `frames` frames to come: one begins, the others have three frames, half a cache and a whole
-    one behind them."""
-    cached = denoiser.config.window_frames - 1
-    seen, person = people_seen(cached + frames), np.array([0, 1, 0, 1])
-    stamps_s = np.arange(cached) * INTERVALS_S[:, None]
-    first, keys, values, pooled = _after_each_frame(denoiser, seen[:, :cached], stamps_s)
-    frame = np.array([0, min(3, cached), cached // 2, cached])
-    # a network without actions pools nothing
-    states = np.stack([pooled[min(at, len(pooled) - 1)][who] for at, who in zip(frame, person)])
-    first = np.concatenate([first, np.zeros((len(first), frames, 17, 3), np.float32)], 1)
-    return Streams(
-        seen=seen[person], interval_s=INTERVALS_S[person], frame=frame, first=first[person], keys=keys[person],
-        values=values[person], pooled=states,
-    )  # fmt: skip
+    def answers(self, step: Step) -> list[np.ndarray]:
+        """See `stream_answers`; for these streams only."""
+        start = self._frames - COMPARED_FRAMES
+        kept = []
+        for frame in range(self._frames):
+            if frame == start:
+                self._fill_up()
+            age = frame - start + self._before
+            behind = age if frame < start else frame - start + self._behind
+            outputs = [output.copy() for output in step(*self._inputs(frame, age, np.minimum(behind, self._cached)))]
+            self._remember(frame, age, behind, outputs)
+            if frame >= start:
+                kept.append(outputs)
+        return [np.stack(output, 1) for output in zip(*kept)]
+
+    def _inputs(self, frame, age, behind):
+        """A step's inputs; age (B,): the frames that each stream has had, behind (B,): those in its cache."""
+        rows = np.arange(1 - self._rows, 1)
+        there = (age[:, None] + rows >= 0).astype(np.float32)
+        at = np.maximum(frame + rows, 0)
+        levels = np.tile(np.arange(1, self._rows + 1, dtype=np.float32) / self._rows, (len(age), 1))
+        interval_s = INTERVALS_S[self._person][:, None]
+        filled = np.concatenate([np.arange(self._cached) < behind[:, None], there], 1)
+        inputs = self._memory | {
+            "noisy": self._first[:, at] * (there * (1 - levels))[..., None, None],
+            "seen": self._seen[:, at] * there[..., None, None], "noise_level": levels, "stamps_s": at * interval_s,
+            "filled": filled, "decay": np.exp(-interval_s / POOL_TIMES_S),
+        }  # fmt: skip
+        return [np.ascontiguousarray(inputs[name], np.float32) for name in INPUTS]
+
+    def _remember(self, frame, age, behind, outputs):
+        new, begun = dict(zip(OUTPUTS, outputs)), age >= 0
+        stream, slot = np.flatnonzero(begun), (behind % self._cached)[begun]
+        self._first[stream, frame] = new["clean"][stream, -1]
+        for name in ("keys", "values"):
+            self._memory[name][stream, :, :, slot] = new[name][stream]
+        self._memory["pooled"] = new["pooled"] * begun[:, None, None]
+
+    def _fill_up(self):
+        """Repeat the cached frames of the streams that are to have more of them."""
+        for stream, (before, behind) in enumerate(zip(self._before, self._behind)):
+            if 0 < before < behind:
+                again = np.arange(behind) % before
+                for name in ("keys", "values"):
+                    ring = self._memory[name][stream]
+                    ring[:, :, :behind] = ring[:, :, again]

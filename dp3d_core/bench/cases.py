@@ -1,5 +1,4 @@
-"""What is timed: every backend, preset, number of people and way of running, and the baselines of the same run."""
-# K denoising steps, H hypotheses
+"""What is timed: every backend, preset and number of people, and the baselines of the same run."""
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -7,8 +6,8 @@ from functools import lru_cache
 import torch
 from torch import nn
 
-from dp3d_core.backends.folded import serving_graph
-from dp3d_core.backends.graphs import RollingStep, WindowPass, rolling_example, window_example
+from dp3d_core import checkpoint
+from dp3d_core.backends.graphs import RollingStep, example_seen, rolling_example
 from dp3d_core.bench.limits import (
     bandwidth_gb_s,
     gemm_gflops,
@@ -17,7 +16,7 @@ from dp3d_core.bench.limits import (
     multiply_accumulates,
     weight_bytes,
 )
-from dp3d_core.config import PRESETS, ModelConfig
+from dp3d_core.config import LOOKAHEADS, PRESETS, ModelConfig
 from dp3d_core.data.actions import ACTIONS
 from dp3d_core.model import Denoiser
 from dp3d_core.model.diffusion import causal_mask
@@ -38,29 +37,22 @@ class Case:
     preset: str
     people: int
     mode: str
-    """rolling: a new frame, one pass. window: a whole window, `steps` passes for each of `hypotheses`. recompute: a new
-    frame by a whole causal window again. mixste243: the same with a network of MixSTE's size."""
+    """rolling: a new frame, one pass. recompute: a new frame by a whole causal window again. mixste243: the same with a
+    network of MixSTE's size."""
     lookahead: int = 0
-    hypotheses: int = 1
-    steps: int = 1
     threads: int = 1
 
 
-def plan(*, backends, presets, people, full, threads):
-    """The cases, and for a quick run fewer of them: all people and lookaheads 0 and 4 of the rolling step."""
+def plan(*, backends: list[str], presets: tuple[str, ...], people: tuple[int, ...], full: bool, threads: int):
+    """The cases: the rolling step for all people, at the least and the most lookahead or, if full, at all."""
     cases = []
+    lookaheads = LOOKAHEADS if full else (LOOKAHEADS[0], LOOKAHEADS[-1])
     for preset in presets:
         for count in people:
-            rolling = Case(backend="", preset=preset, people=count, mode="rolling", threads=threads)
-            window = replace(rolling, mode="window")
-            for name in backends:
-                cases += [replace(rolling, backend=name, lookahead=l) for l in ((0, 2, 4) if full else (0, 4))]  # noqa: E741
-                if full or count == min(people):
-                    cases += [replace(window, backend=name, steps=k) for k in ((1, 2, 4) if full else (1,))]
-                if full:
-                    cases.append(replace(window, backend=name, hypotheses=5))
+            rolling = Case(backend="eager", preset=preset, people=count, mode="rolling", threads=threads)
+            cases += [replace(rolling, backend=name, lookahead=ahead) for name in backends for ahead in lookaheads]
             if full or count in (min(people), max(people)):
-                cases.append(replace(rolling, backend="eager", mode="recompute"))
+                cases.append(replace(rolling, mode="recompute"))
     cases.append(Case(backend="eager", preset="mixste243", people=1, mode="mixste243", threads=threads))
     return cases
 
@@ -68,26 +60,24 @@ def plan(*, backends, presets, people, full, threads):
 class Networks:
     """Denoisers by preset: shipped weights where there are any, random ones else (speed does not depend on them)."""
 
-    def __init__(self, weights=None):
-        self._weights, self.sources = dict(weights or {}), {}
+    def __init__(self, weights: dict | None = None):
+        self.given, self.sources = dict(weights or {}), {}
         self._made = {}
 
-    def get(self, preset):
+    def get(self, preset: str) -> Denoiser:
         """The denoiser of a preset."""
         if preset not in self._made:
             self._made[preset] = self._load(preset)
         return self._made[preset]
 
     def _load(self, preset):
-        from dp3d_core import checkpoint
-
         try:
-            denoiser = checkpoint.load(self._weights.get(preset, preset)).denoiser
-            if denoiser.config == PRESETS.get(preset) or preset in self._weights:
+            denoiser = checkpoint.load(self.given.get(preset, preset)).denoiser
+            if denoiser.config == PRESETS.get(preset) or preset in self.given:
                 self.sources[preset] = "weights"
                 return denoiser
         except ValueError:
-            if preset in self._weights:
+            if preset in self.given:
                 raise
         torch.manual_seed(0)
         self.sources[preset] = "random"
@@ -98,68 +88,54 @@ class Networks:
 class Recompute(nn.Module):
     """The whole window again for each new frame, as published lifters run live: each frame sees its past."""
 
-    def __init__(self, denoiser):
+    def __init__(self, denoiser: Denoiser):
         super().__init__()
         self.denoiser = denoiser
         frames = denoiser.config.window_frames
         self.register_buffer("mask", causal_mask(frames, frames)[None], persistent=False)
 
     def forward(self, noisy, seen, noise_level, stamps_s):
-        """See `WindowPass`."""
+        """noisy (B, N, 17, 3), seen (B, N, 17, 4), noise_level, stamps_s (B, N) to the last pose (B, 17, 3)."""
         return self.denoiser(noisy, seen, noise_level, stamps_s, self.mask).clean[:, -1]
 
 
-def graph(case, denoiser):
+def graph(case: Case, denoiser: Denoiser):
     """The PyTorch module and example inputs of one pass of a case."""
     if case.mode == "rolling":
         return RollingStep(denoiser), rolling_example(denoiser, case.people, case.lookahead + 1)
-    inputs = window_example(denoiser, case.people * case.hypotheses)
-    return (WindowPass if case.mode == "window" else Recompute)(denoiser), inputs
+    people, frames = case.people, denoiser.config.window_frames
+    stamps_s = (torch.arange(frames) / 30).expand(people, frames).contiguous()
+    seen = example_seen(people, frames, torch.Generator().manual_seed(0))
+    return Recompute(denoiser), (torch.zeros(people, frames, 17, 3), seen, torch.ones(people, frames), stamps_s)
 
 
-def call(case, denoiser, backend):
-    """A function that does the case's work once, NumPy in and out. `backend` None: plain PyTorch."""
+def call(case: Case, denoiser: Denoiser, backend):
+    """A function that does the case's work once; a rolling step by `backend`, with NumPy in and out."""
     module, inputs = graph(case, denoiser)
     arrays = [tensor.numpy() for tensor in inputs]
-    if case.mode == "rolling":
-        return lambda: backend.step(*arrays)
-    if case.mode == "window":
-
-        def window():
-            for _ in range(case.steps):
-                backend.window(*arrays)
-
-        return window
 
     def plain():
         with torch.inference_mode():
             return module(*inputs)
 
-    return plain
+    return (lambda: backend.step(*arrays)) if case.mode == "rolling" else plain
 
 
 class Limits:
-    """MACs and the limit of each case's own work (of the folded graph where that is what runs), once for each shape."""
+    """MACs and the limit of each case's own work, once for each shape."""
 
-    def __init__(self, networks):
+    def __init__(self, networks: Networks):
         self._networks = networks
-        self._passes = {}
-        self._bandwidth = lru_cache(bandwidth_gb_s)
+        self._of_shape, self._bandwidth = lru_cache(self._measure), lru_cache(bandwidth_gb_s)
 
-    def of(self, case):
+    def of(self, case: Case) -> dict[str, float]:
         """Columns gmac, gemm_gflops, gb_s, limit_ms."""
-        folds = case.backend in ("cpu", "compile")
-        key = (folds, case.preset, case.mode, case.people * case.hypotheses, case.lookahead)
-        if key not in self._passes:
-            denoiser = self._networks.get(case.preset)
-            module, inputs = graph(case, denoiser)
-            if folds:
-                module = serving_graph(denoiser, case.mode, module)
-            gflops = gemm_gflops(linear_shapes(module, inputs))
-            self._passes[key] = multiply_accumulates(module, inputs), gflops, weight_bytes(module)
-        mac, gflops, size = self._passes[key]
-        gb_s = self._bandwidth(size)
+        return self._of_shape(replace(case, backend=""))
+
+    def _measure(self, case):
+        module, inputs = graph(case, self._networks.get(case.preset))
+        mac, size = multiply_accumulates(module, inputs), weight_bytes(module)
+        gflops, gb_s = gemm_gflops(linear_shapes(module, inputs)), self._bandwidth(size)
         return {
-            "gmac": mac * case.steps / 1e9, "gemm_gflops": gflops, "gb_s": gb_s,
-            "limit_ms": limit_ms(mac, gflops, size, gb_s) * case.steps,
+            "gmac": mac / 1e9, "gemm_gflops": gflops, "gb_s": gb_s, "limit_ms": limit_ms(mac, gflops, size, gb_s),
         }  # fmt: skip

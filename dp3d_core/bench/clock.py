@@ -5,6 +5,7 @@ Knows nothing of networks.
 
 import os
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,7 +18,7 @@ class Times:
     wall_ms: list = field(default_factory=list)
     cpu_ms: list = field(default_factory=list)
 
-    def summary(self):
+    def summary(self) -> dict:
         """Plain numbers; `ms_cpu_p50` leaves out the time in which other processes had the core."""
         wall, cpu = np.array(self.wall_ms), np.array(self.cpu_ms)
         return {
@@ -26,7 +27,7 @@ class Times:
         }  # fmt: skip
 
 
-def time_call(call, times):
+def time_call(call: Callable, times: Times) -> None:
     """Run `call` once and add its times."""
     cpu, wall = time.process_time_ns(), time.perf_counter_ns()
     call()
@@ -34,7 +35,7 @@ def time_call(call, times):
     times.cpu_ms.append((time.process_time_ns() - cpu) / 1e6)
 
 
-def interleave(subjects, *, rounds, seconds_each, most_calls, advance=lambda: None):
+def interleave(subjects: dict, *, rounds: int, seconds_each: float, most_calls: int) -> dict:
     """Time each of `subjects` {key: call} in turns, so that what disturbs the machine disturbs all of them.
 
     A turn is as many calls as fit in seconds_each, at least one, at most most_calls; the first call of a turn is not
@@ -54,11 +55,10 @@ def interleave(subjects, *, rounds, seconds_each, most_calls, advance=lambda: No
                     time_call(call, results[key])
                     if time.perf_counter() - started > seconds_each:
                         break
-            advance()
     return results
 
 
-def pace(call, *, period_s=1 / 30, calls=40):
+def pace(call: Callable, *, period_s: float = 1 / 30, calls: int = 40) -> Times:
     """Times of `call` once each period, as in a live node: between frames the caches fill with other things."""
     times = Times()
     for index in range(calls):
@@ -70,14 +70,14 @@ def pace(call, *, period_s=1 / 30, calls=40):
     return times
 
 
-def contention(times):
+def contention(times: Iterable[Times]) -> float:
     """Share of the wall time in which this process did not run: 0 on an idle machine. times: iterable of `Times`."""
     wall = sum(sum(item.wall_ms) for item in times)
     cpu = sum(sum(item.cpu_ms) for item in times)
     return max(0.0, 1 - cpu / wall) if wall else 0.0
 
 
-def machine():
+def machine() -> dict:
     """What was measured on: processor, cores this process may use, load."""
     name = "unknown processor"
     try:

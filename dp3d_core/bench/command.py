@@ -6,7 +6,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from dp3d_core.bench import run, table
+from dp3d_core.bench import PEOPLE, run
+from dp3d_core.bench.report import table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +18,7 @@ class BenchOptions:
     """Write the report to this file."""
     plot: Path | None = None
     """Draw the report to this file (PNG; needs matplotlib)."""
-    people: tuple[int, ...] = (1, 4, 8, 16)
+    people: tuple[int, ...] = PEOPLE
     """Numbers of people."""
     backends: tuple[str, ...] = ()
     """Backends to time (default: all that are installed)."""
@@ -31,8 +32,6 @@ class BenchOptions:
     """Folder of built engines."""
     full: bool = False
     """Every case; half an hour."""
-    quick: bool = False
-    """The default: about two minutes."""
     gpu: bool = False
     """Also the GPU part."""
 

@@ -3,6 +3,8 @@
 Inputs stay on the device: what is timed is the step, not the copies.
 """
 
+from itertools import product
+
 import numpy as np
 import torch
 
@@ -94,33 +96,30 @@ def limits(denoiser, inputs):
     return found
 
 
-def measure(networks, presets, people, lookaheads, bar, device="cuda"):
+def measure(networks, presets, people, lookaheads, say, device="cuda"):
     """Rows as in the CPU table, `backend` prefixed with gpu:, and [(what, why not)] of what did not run."""
     rows, refused = [], []
     for preset in presets:
         denoiser = networks.get(preset).to(device)
-        for count in people:
-            for lookahead in lookaheads:
-                inputs = [tensor.to(device) for tensor in rolling_example(denoiser, count, lookahead + 1)]
-                shape = Shape("rolling", count, lookahead + 1)
-                with torch.inference_mode():
-                    bounds = limits(denoiser, inputs)
-                for name, dtype, make in subjects(denoiser, shape, inputs):
-                    try:
-                        with torch.inference_mode():
-                            times = event_ms(make())
-                    except Exception as error:  # a compiler may fail in any way; it is reported, and the next is timed
-                        refused.append((f"gpu:{name} {preset} people {count}", f"{type(error).__name__}: {error}"))
-                    else:
-                        middle = float(np.median(times))
-                        rows.append({
-                            "backend": f"gpu:{name}", "preset": preset, "people": count, "mode": "rolling",
-                            "lookahead": lookahead, "hypotheses": 1, "steps": 1, "threads": 1, "ms_p50": middle,
-                            "ms_p99": float(np.quantile(times, 0.99)), "gmac": bounds[dtype]["gmac"],
-                            "gemm_gflops": bounds[dtype]["gemm_gflops"],
-                            "times_limit": middle / bounds[dtype]["limit_ms"], "ms_min": float(times.min()),
-                            "gb_s": bounds[dtype]["gb_s"], "limit_ms": bounds[dtype]["limit_ms"],
-                        })  # fmt: skip
-                    bar.update(1)
+        for count, lookahead in product(people, lookaheads):
+            inputs = [tensor.to(device) for tensor in rolling_example(denoiser, count, lookahead + 1)]
+            with torch.inference_mode():
+                bounds = limits(denoiser, inputs)
+            for name, dtype, make in subjects(denoiser, Shape(count, lookahead + 1), inputs):
+                say(f"gpu:{name} {preset} people {count} lookahead {lookahead}")
+                try:
+                    with torch.inference_mode():
+                        times = event_ms(make())
+                except Exception as error:  # a compiler may fail in any way; it is reported, and the next is timed
+                    refused.append((f"gpu:{name} {preset} people {count}", f"{type(error).__name__}: {error}"))
+                    continue
+                middle, bound = float(np.median(times)), bounds[dtype]
+                rows.append({
+                    "backend": f"gpu:{name}", "preset": preset, "people": count, "mode": "rolling",
+                    "lookahead": lookahead, "threads": 1, "ms_p50": middle, "ms_p99": float(np.quantile(times, 0.99)),
+                    "gmac": bound["gmac"], "gemm_gflops": bound["gemm_gflops"],
+                    "times_limit": middle / bound["limit_ms"], "ms_min": float(times.min()), "gb_s": bound["gb_s"],
+                    "limit_ms": bound["limit_ms"],
+                })  # fmt: skip
         denoiser.to("cpu")
     return rows, refused

@@ -9,7 +9,6 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from dp3d_core.backends.cpu import quiet_openvino
-from dp3d_core.backends.folded import Product
 
 
 def multiply_accumulates(module, inputs):
@@ -27,7 +26,7 @@ def linear_shapes(module, inputs):
         wide, deep = layer.weight.shape
         shapes.append((given[0].numel() // deep, deep, wide))
 
-    layers = [layer for layer in module.modules() if isinstance(layer, (nn.Linear, Product))]
+    layers = [layer for layer in module.modules() if isinstance(layer, nn.Linear)]
     hooks = [layer.register_forward_hook(note) for layer in layers]
     with torch.inference_mode():
         module(*inputs)
@@ -38,7 +37,7 @@ def linear_shapes(module, inputs):
 
 def weight_bytes(module):
     """Bytes of the float32 weights of a module's linear layers."""
-    layers = [layer for layer in module.modules() if isinstance(layer, (nn.Linear, Product))]
+    layers = [layer for layer in module.modules() if isinstance(layer, nn.Linear)]
     return 4 * sum(layer.weight.numel() for layer in layers)
 
 

@@ -1,4 +1,4 @@
-"""From starting Python to the first skeleton, with the engines already built: what a robot waits for.
+"""From starting Python to the first skeleton: what a robot waits for.
 
 python -m dp3d_core.bench.start --weights small --cache DIR [--people 1] [--lookahead 0]
 is the process that is timed; it prints its parts when it has the skeleton.
@@ -9,28 +9,33 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from dp3d_core.cli import parse
 
 STARTS = 3
 
 
-def measure(weights, *, people, lookahead=0, backend="auto", cache_dir=None, threads=1):
+def measure(
+    weights: str | Path, *, people: int, backend: str = "auto", cache_dir: str | Path | None = None, threads: int = 1
+) -> dict:
     """Seconds of a fresh process until its first skeleton, warm cache: the fastest of `STARTS`, after one to fill it.
 
-    Returns a dict: seconds (wall), cpu_seconds, parts_s {what: wall seconds}, people, lookahead, backend and its
-    counters. RuntimeError with the process's last line if it fails.
+    Returns a dict: seconds (wall), cpu_seconds, parts_s {what: wall seconds}, people, backend and its counters.
+    RuntimeError with the process's last line if it fails.
     """
     command = [sys.executable, "-m", "dp3d_core.bench.start", "--weights", str(weights), "--people", str(people),
-               "--lookahead", str(lookahead), "--backend", backend, "--threads", str(threads)]  # fmt: skip
+               "--backend", backend, "--threads", str(threads)]  # fmt: skip
     if cache_dir is not None:
         command += ["--cache", str(cache_dir)]
-    _start(command)
-    return min((_start(command) for _ in range(STARTS)), key=lambda start: start["seconds"])
+    once(command)
+    return min((once(command) for _ in range(STARTS)), key=lambda start: start["seconds"])
 
 
-def _start(command):
+def once(command: Sequence[str]) -> dict:
+    """Run `command`, which prints one line of JSON when it has its skeleton; that, and the `seconds` until then."""
     started = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         line = process.stdout.readline()
@@ -65,12 +70,9 @@ def main() -> None:
     marks = [time.perf_counter()]
     given = parse(StartOptions, prog="python -m dp3d_core.bench.start")
 
-    import torch
-
     from dp3d_core import Camera, Lifter
-    from dp3d_core.bench.push import walkers
+    from dp3d_core.bench.push import swaying
 
-    torch.set_num_threads(given.threads)
     marks.append(time.perf_counter())
     lifter = Lifter.load(given.weights, backend=given.backend, cache_dir=given.cache, threads=given.threads)
     marks.append(time.perf_counter())
@@ -78,9 +80,9 @@ def main() -> None:
     marks.append(time.perf_counter())
     camera = Camera.from_fov(width=640, height=480)
     stream = lifter.stream(camera=camera, lookahead=given.lookahead, max_people=given.people)
-    stream.push(0.0, walkers(given.people, 0, 17))
+    stream.push(0.0, swaying(given.people, 0, 17))
     marks.append(time.perf_counter())
-    parts = ("importing torch", "reading the weights", "engines and warming up", "the first frame")
+    parts = ("importing", "reading the weights", "engines and warming up", "the first frame")
     used = resource.getrusage(resource.RUSAGE_SELF)
     print(json.dumps({
         "cpu_seconds": used.ru_utime + used.ru_stime, "people": given.people, "lookahead": given.lookahead,

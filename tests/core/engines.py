@@ -1,29 +1,22 @@
-"""Small networks, inputs, and engines that are eager PyTorch in disguise, for the tests of backends."""
+"""Inputs of a step, and engines that are eager PyTorch in disguise, for the tests of backends."""
 
 import torch
+from helpers import random_denoiser
 
 from dp3d_core.backends.graphs import RollingStep, rolling_example
-from dp3d_core.config import ModelConfig
-from dp3d_core.model import Denoiser
-
-TINY = ModelConfig(window_frames=6, joint_width=16, joint_layers=1, frame_width=32, frame_layers=2, heads=4,
-                   joint_heads=2, condition_width=16, prompt_width=16)  # fmt: skip
+from dp3d_core.backends.signature import INPUTS
 
 
-def network(config=TINY, seed=0):
-    """A denoiser whose zero-initialised parts are not zero: else folding them wrongly would not show."""
-    torch.manual_seed(seed)
-    denoiser = Denoiser(config, 5).eval().requires_grad_(False)
-    for parameter in denoiser.parameters():
-        parameter += 0.05 * torch.randn_like(parameter)
-    return denoiser
+def network(config=None, seed=0):
+    """A tiny denoiser to run, not to train."""
+    return random_denoiser(config, seed, spread=0.05).requires_grad_(False)
 
 
 def arrays(denoiser, people=1, rows=1, filled=True):
     """Inputs of a rolling step as arrays; not `filled`: with an empty head of the cache."""
     inputs = [tensor.numpy() for tensor in rolling_example(denoiser, people, rows)]
     if not filled:
-        inputs[6][:, :3] = 0
+        inputs[INPUTS.index("filled")][:, :3] = 0
     return inputs
 
 
@@ -36,7 +29,7 @@ class Echo:
         self.step = RollingStep(denoiser)
 
     @classmethod
-    def missing(cls, denoiser):
+    def missing(cls, device):
         return cls.reason
 
     @classmethod

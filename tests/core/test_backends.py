@@ -1,22 +1,23 @@
 """Every backend answers like eager, and nothing is built while a stream runs."""
 
+import inspect
 import sys
-from dataclasses import replace
 from importlib.util import find_spec
 
 import numpy as np
 import pytest
 import torch
-from engines import TINY, arrays, echo, network
+from engines import arrays, echo, network
+from helpers import by_joint_config, tiny_config
 
 from dp3d_core.backends import BACKENDS, available, make_backend
 from dp3d_core.backends.cpu import quiet_openvino
-from dp3d_core.backends.folded import FoldedStep, can_fold
-from dp3d_core.backends.graphs import RollingStep, WindowPass, fitting_batch, window_example
+from dp3d_core.backends.graphs import RollingStep, fitting_batch, rolling_example
 from dp3d_core.backends.served import Served, Shape, widen
+from dp3d_core.backends.signature import INPUTS, OUTPUTS, input_shapes
 from dp3d_core.backends.tensorrt import reduce_precision
 from dp3d_core.cli import run as dp3d
-from dp3d_core.config import PRESETS
+from dp3d_core.data.actions import ACTIONS
 
 needs_openvino = pytest.mark.skipif(find_spec("openvino") is None, reason="openvino is not installed")
 
@@ -34,24 +35,6 @@ def engines(denoiser, tmp_path_factory):
     assert backend.prepare(3, 3), backend.note
     assert backend.counters == {"cache_miss": 3}
     return folder
-
-
-@pytest.mark.parametrize("rows", [1, 3, 5])
-@pytest.mark.parametrize("config", [TINY, replace(TINY, log_variance=False), replace(TINY, affinity=False)])
-def test_folding_changes_nothing(config, rows):
-    denoiser = network(config)
-    inputs = [torch.from_numpy(array) for array in arrays(denoiser, 3, rows, filled=False)]
-    with torch.no_grad():
-        expected, found = RollingStep(denoiser)(*inputs), FoldedStep(denoiser)(*inputs)
-    for left, right in zip(expected, found, strict=True):
-        assert torch.allclose(left, right, atol=2e-5, rtol=1e-4)
-
-
-def test_only_frame_tokens_with_prompts_fold():
-    assert can_fold(PRESETS["small"])
-    assert not can_fold(PRESETS["base"])
-    with pytest.raises(ValueError, match="frame tokens"):
-        FoldedStep(network(replace(TINY, action_prompts=False)))
 
 
 def test_unknown_backend_lists_the_known(denoiser):
@@ -104,13 +87,16 @@ def test_cpu_outputs_are_the_callers_own(denoiser, engines):
 
 
 @needs_openvino
-def test_cpu_window_equals_eager(denoiser, tmp_path):
-    backend = make_backend("cpu", denoiser, cache_dir=tmp_path)
-    assert backend.prepare(2, TINY.window_frames, "window")
-    inputs = [tensor.numpy() for tensor in window_example(denoiser, 2)]
-    found, expected = backend.window(*inputs), make_backend("eager", denoiser).window(*inputs)
-    np.testing.assert_allclose(found[0], expected[0], atol=1e-4)
-    assert backend.name == "cpu"
+@pytest.mark.parametrize("changes", [{"log_variance": False}, {"action_prompts": False}, {"affinity": False}])
+def test_a_network_without_a_part_converts_too(tmp_path, changes):
+    backend = make_backend("cpu", network(tiny_config(**changes)), cache_dir=tmp_path)
+    assert backend.prepare(1), backend.note
+
+
+@needs_openvino
+def test_joint_tokens_convert_too(tmp_path):
+    backend = make_backend("cpu", network(by_joint_config()), cache_dir=tmp_path)
+    assert backend.prepare(2, 3), backend.note
 
 
 @needs_openvino
@@ -134,7 +120,7 @@ def test_nothing_is_built_while_streaming(denoiser, tmp_path):
 def test_a_larger_engine_serves_fewer_people(denoiser, tmp_path):
     backend = Served(denoiser, [echo(storable=False)], cache_dir=tmp_path)
     backend.prepare(4)
-    del backend._engines[Shape("rolling", 1, 1)]
+    del backend._engines[Shape(1, 1)]
     assert backend.step(*arrays(denoiser))[0].shape[0] == 1
     assert backend.name == "echo"
 
@@ -160,7 +146,7 @@ def test_reduced_products_keep_heads_in_float32(denoiser):
     inputs = [torch.from_numpy(array) for array in arrays(denoiser, 2, 3)]
     with torch.no_grad():
         difference = RollingStep(reduced)(*inputs)[0] - RollingStep(denoiser)(*inputs)[0]
-    assert difference.norm(dim=-1).mean() * TINY.pose_scale_m < 5e-3
+    assert difference.norm(dim=-1).mean() * denoiser.config.pose_scale_m < 5e-3
 
 
 @needs_openvino
@@ -168,7 +154,7 @@ def test_reduced_precision_built_ahead_serves_within_a_millimetre(denoiser, tmp_
     from dp3d_core import Lifter, checkpoint
 
     weights, folder = tmp_path / "tiny.safetensors", tmp_path / "engines"
-    checkpoint.save(weights, denoiser, actions=[str(index) for index in range(5)])
+    checkpoint.save(weights, denoiser, actions=tuple(ACTIONS))
     options = ["--people", "2", "--lookaheads", "2", "--precision", "bfloat16"]
     try:
         dp3d("compile", ["--weights", str(weights), "--out", str(folder), *options])
@@ -184,6 +170,10 @@ def test_reduced_precision_built_ahead_serves_within_a_millimetre(denoiser, tmp_
     assert max(lifter._backend.parity_mm.values()) < 1
 
 
-def test_graphs_take_the_inputs_they_name(denoiser):
-    assert len(RollingStep.inputs) == len(arrays(denoiser))
-    assert len(WindowPass.inputs) == len(window_example(denoiser, 1))
+@pytest.mark.parametrize("config", [tiny_config(), by_joint_config()])
+def test_the_signature_names_what_the_step_takes_and_gives(config):
+    denoiser = network(config)
+    example = rolling_example(denoiser, 2, 3)
+    assert {name: tuple(t.shape) for name, t in zip(INPUTS, example, strict=True)} == input_shapes(config, 2, 3)
+    assert tuple(inspect.signature(RollingStep.forward).parameters)[1:] == INPUTS
+    assert len(RollingStep(denoiser)(*example)) == len(OUTPUTS)

@@ -3,26 +3,21 @@
 import json
 import sys
 from importlib.util import find_spec
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from pretended_gpu import Gpus
+from helpers import tiny_config
 
 from dp3d_core import bench, checkpoint
 from dp3d_core.backends.graphs import RollingStep, rolling_example
-from dp3d_core.backends.served import Shape
-from dp3d_core.backends.tensorrt import TensorRTEngines
 from dp3d_core.bench import cases, gpu, limits, start
 from dp3d_core.bench.clock import Times, contention, interleave, pace
-from dp3d_core.bench.push import Stopwatch
+from dp3d_core.bench.report import table
 from dp3d_core.cli import run as dp3d
-from dp3d_core.config import ModelConfig
 from dp3d_core.model import Denoiser
 
-TINY = ModelConfig(window_frames=6, joint_width=16, joint_layers=1, frame_width=32, frame_layers=2, heads=4,
-                   joint_heads=2, condition_width=16, prompt_width=16)  # fmt: skip
+TINY = tiny_config()
 
 
 @pytest.fixture
@@ -41,7 +36,7 @@ def tiny(tmp_path, monkeypatch):
 
 def test_command_line_writes_rows_with_all_columns_and_a_plot(tiny, tmp_path, capsys):
     report_path, plot_path = tmp_path / "bench.json", tmp_path / "bench.png"
-    options = ["--backends", "eager", "--people", "1", "8", "--weights", str(tiny), "--gpu", "--cache", str(tmp_path)]
+    options = ["--backends", "eager", "--people", "1", "--weights", str(tiny), "--gpu", "--cache", str(tmp_path)]
     try:
         import matplotlib  # noqa: F401
 
@@ -51,14 +46,14 @@ def test_command_line_writes_rows_with_all_columns_and_a_plot(tiny, tmp_path, ca
     dp3d("bench", [*options, "--json", str(report_path)])
     report = json.loads(report_path.read_text())
     modes = {row["mode"] for row in report["rows"]}
-    assert modes == {"rolling", "window", "recompute", "mixste243"}
+    assert modes == {"rolling", "recompute", "mixste243"}
     for row in report["rows"]:
         assert tuple(row)[: len(bench.COLUMNS)] == bench.COLUMNS
         assert 0 < row["ms_min"] <= row["ms_p50"] <= row["ms_p99"] and row["gmac"] > 0 and row["limit_ms"] > 0
         assert row["times_limit"] == pytest.approx(row["ms_p50"] / row["limit_ms"])
-    assert {(row["people"], row["lookahead"]) for row in report["push"]} == {(1, 0), (1, 4), (8, 0), (8, 4)}
-    assert all("network step" in row["parts_ms"] for row in report["push"])
-    assert [row["people"] for row in report["start"]] == [1, 8]
+    assert {(row["people"], row["lookahead"]) for row in report["push"]} == {(1, 0), (1, 4)}
+    assert all(0 < row["parts_ms"]["network step"] < row["ms_p99"] for row in report["push"])
+    assert [row["people"] for row in report["start"]] == [1]
     assert all(0 < sum(row["parts_s"].values()) < row["seconds"] for row in report["start"])
     assert 0 <= report["contention"] <= 1 and report["machine"]["cores"] >= 1
     if gpu.reason_not() is not None:
@@ -68,58 +63,33 @@ def test_command_line_writes_rows_with_all_columns_and_a_plot(tiny, tmp_path, ca
     assert plot_path is None or plot_path.stat().st_size > 1000
 
 
-@pytest.mark.parametrize("tensorrt_works", [True, False])
-def test_the_gpu_part_times_every_way_in_full_rows(tiny, monkeypatch, tensorrt_works):
-    """On a pretended GPU: what TensorRT would build is a fake engine, and each event is 0.25 ms after the last."""
-    Gpus(monkeypatch)
-    replays, measure = [], gpu.measure
-
-    def build(self, shape, module, example):
-        if not tensorrt_works:
-            raise ImportError("libcudart.so.13")
-        assert shape == Shape("rolling", len(example[0]), example[0].shape[1])
-        return SimpleNamespace(replay=lambda: replays.append(self._precision)), b"engine"
-
-    monkeypatch.setattr(TensorRTEngines, "build", build)
-    monkeypatch.setattr(torch, "compile", lambda function, **_: function)
-    monkeypatch.setattr(cases, "plan", lambda **_: [])
-    monkeypatch.setattr(bench, "_starts", lambda *_: [])
-    monkeypatch.setattr(gpu, "reason_not", lambda: None)
-    monkeypatch.setattr(gpu, "measure", lambda *given: measure(*given, device="cpu"))
-    report = bench.run(backends=("eager",), people=(1, 2), gpu=True, weights={"small": tiny}, progress=False)
+@pytest.mark.gpu
+@pytest.mark.skipif(gpu.reason_not() is not None, reason="needs a GPU")
+def test_the_gpu_part_times_every_way_in_full_rows(tiny):
+    rows, refused = gpu.measure(cases.Networks({"small": tiny}), ("small",), (1, 2), (0, 4), lambda text: None)
     ways = {"eager", "cuda_graph", "cuda_graph_bfloat16", "compile", "compile_max_autotune"}
-    if tensorrt_works:
-        ways |= {"tensorrt_cuda_graph", "tensorrt_cuda_graph_bfloat16"}
-        assert set(replays) == {"float32", "bfloat16"}
-    rows = report["gpu"]
-    assert {(row["backend"], row["people"], row["lookahead"]) for row in rows} == {
-        (f"gpu:{way}", people, lookahead) for way in ways for people in (1, 2) for lookahead in (0, 4)
-    }
+    assert {f"gpu:{way}" for way in ways} <= {row["backend"] for row in rows}
     for row in rows:
         assert tuple(row)[: len(bench.COLUMNS)] == bench.COLUMNS and all(value is not None for value in row.values())
-        assert row["ms_p50"] == pytest.approx(0.25) and row["gmac"] > 0 and row["gemm_gflops"] > 0
         assert row["times_limit"] == pytest.approx(row["ms_p50"] / row["limit_ms"])
-    assert report["gpu_note"] == "pretended" and "x limit" in bench.table(report)
-    refused = [why for what, why in report["refused"] if what.startswith("gpu:tensorrt")]
-    assert refused == ([] if tensorrt_works else ["ImportError: libcudart.so.13"] * 8)
+    assert all("tensorrt" in what for what, _ in refused)
 
 
 def test_a_backend_that_cannot_run_is_listed_as_not_run(tiny, monkeypatch):
     monkeypatch.setattr("dp3d_core.backends.available", lambda: (["eager"], [("cpu", "no openvino")]))
     monkeypatch.setattr(
-        start, "measure", lambda *_, **__: start._start([sys.executable, "-c", "raise OSError('no room')"])
+        start, "measure", lambda *_, **__: start.once([sys.executable, "-c", "raise OSError('no room')"])
     )
     report = bench.run(backends=("eager", "cpu"), people=(1,), weights={"small": tiny}, progress=False)
     assert ("start small people 1", "start: OSError: no room") in report["refused"]
     assert ("cpu", "no openvino") in report["refused"]
-    assert "not run: cpu: no openvino" in bench.table(report)
+    assert "not run: cpu: no openvino" in table(report)
 
 
 def test_full_plan_has_every_combination():
     full = cases.plan(backends=["eager", "cpu"], presets=["small"], people=(1, 4, 8, 16), full=True, threads=1)
     rolling = {(c.backend, c.people, c.lookahead) for c in full if c.mode == "rolling"}
     assert rolling == {(b, p, look) for b in ("eager", "cpu") for p in (1, 4, 8, 16) for look in (0, 2, 4)}
-    assert {(c.steps, c.hypotheses) for c in full if c.mode == "window"} == {(1, 1), (2, 1), (4, 1), (1, 5)}
     assert len(set(full)) == len(full)
 
 
@@ -175,22 +145,3 @@ def test_turns_reach_every_subject_also_a_slow_one():
 def test_contention_is_the_share_that_others_took():
     assert contention([Times(wall_ms=[2.0, 2.0], cpu_ms=[1.0, 2.0])]) == pytest.approx(0.25)
     assert contention([]) == 0
-
-
-def test_inner_parts_are_not_counted_twice(monkeypatch):
-    now_s = [0.0]
-    monkeypatch.setattr("dp3d_core.bench.push.time.perf_counter", lambda: now_s[0])
-
-    def work(seconds):
-        now_s[0] += seconds
-
-    watch = Stopwatch()
-    inner = watch.wrap("inner", lambda: work(0.25))
-
-    def outer():
-        inner()
-        work(0.5)
-        inner()
-
-    watch.wrap("outer", outer)()
-    assert watch.spent_ms == {"inner": [250.0, 250.0], "outer": [500.0]}

@@ -6,18 +6,18 @@ right and how fast they are, only a GPU can say.
 
 import pytest
 import torch
-from pretended_gpu import imported_torch_tensorrt
+from tensorrt_without_gpu import imported_torch_tensorrt
 
 from dp3d_core import checkpoint
-from dp3d_core.backends.graphs import BATCHES, LOOKAHEADS, RollingStep, WindowPass, rolling_example, window_example
+from dp3d_core.backends.graphs import BATCHES, rolling_example
+from dp3d_core.backends.signature import INPUTS
 from dp3d_core.backends.tensorrt import PRECISIONS, export, serialized_engine, typed_graph
-from dp3d_core.config import PRESETS
+from dp3d_core.config import LOOKAHEADS, PRESETS
 from dp3d_core.data.actions import ACTIONS
 from dp3d_core.model import Denoiser
 
 pytestmark = [pytest.mark.tensorrt, pytest.mark.timeout(600)]
 SHIPPED = sorted(path.stem for path in checkpoint.locate("small").parent.glob("*.safetensors"))
-KINDS = [("rolling", lookahead) for lookahead in LOOKAHEADS] + [("window", 0)]
 REDUCED = [precision for precision in PRECISIONS if precision != "float32"]
 
 
@@ -46,12 +46,9 @@ def network():
     return find
 
 
-def graph(denoiser, kind, lookahead, people, precision="float32"):
+def graph(denoiser, lookahead, people, precision="float32"):
     """The module that an engine is made of, and its example inputs."""
-    module = typed_graph(denoiser, kind, precision)
-    if kind == "rolling":
-        return module, rolling_example(denoiser, people, lookahead + 1)
-    return module, window_example(denoiser, people)
+    return typed_graph(denoiser, precision), rolling_example(denoiser, people, lookahead + 1)
 
 
 def assert_one_engine(torch_tensorrt, module, example):
@@ -64,23 +61,23 @@ def assert_one_engine(torch_tensorrt, module, example):
 
 
 @pytest.mark.parametrize("people", BATCHES)
-@pytest.mark.parametrize(("kind", "lookahead"), KINDS)
+@pytest.mark.parametrize("lookahead", LOOKAHEADS)
 @pytest.mark.parametrize("weights", SHIPPED)
-def test_every_shipped_graph_is_one_engine(torch_tensorrt, network, weights, kind, lookahead, people):
-    assert_one_engine(torch_tensorrt, *graph(network(weights), kind, lookahead, people))
+def test_every_shipped_graph_is_one_engine(torch_tensorrt, network, weights, lookahead, people):
+    assert_one_engine(torch_tensorrt, *graph(network(weights), lookahead, people))
 
 
 @pytest.mark.parametrize("precision", REDUCED)
-@pytest.mark.parametrize(("kind", "lookahead"), KINDS)
+@pytest.mark.parametrize("lookahead", LOOKAHEADS)
 @pytest.mark.parametrize("weights", SHIPPED)
-def test_reduced_precision_is_one_engine(torch_tensorrt, network, weights, kind, lookahead, precision):
-    assert_one_engine(torch_tensorrt, *graph(network(weights), kind, lookahead, 2, precision))
+def test_reduced_precision_is_one_engine(torch_tensorrt, network, weights, lookahead, precision):
+    assert_one_engine(torch_tensorrt, *graph(network(weights), lookahead, 2, precision))
 
 
-@pytest.mark.parametrize(("kind", "lookahead"), KINDS)
+@pytest.mark.parametrize("lookahead", LOOKAHEADS)
 @pytest.mark.parametrize("preset", sorted(set(PRESETS) - set(SHIPPED)))
-def test_every_preset_is_one_engine(torch_tensorrt, network, preset, kind, lookahead):
-    assert_one_engine(torch_tensorrt, *graph(network(preset), kind, lookahead, 2))
+def test_every_preset_is_one_engine(torch_tensorrt, network, preset, lookahead):
+    assert_one_engine(torch_tensorrt, *graph(network(preset), lookahead, 2))
 
 
 def test_a_graph_that_draws_noise_is_caught(torch_tensorrt, network):
@@ -92,20 +89,17 @@ def test_a_graph_that_draws_noise_is_caught(torch_tensorrt, network):
         def forward(self, noisy, *rest):
             return self.inner(noisy + torch.randn_like(noisy), *rest)
 
-    module, example = graph(network("small"), "window", 0, 1)
+    module, example = graph(network("small"), 0, 1)
     # what is left to PyTorch asks for the device that is not there
     with pytest.raises((AssertionError, RuntimeError)):
         assert_one_engine(torch_tensorrt, Noisy(module), example)
 
 
-@pytest.mark.parametrize(
-    ("kind", "precision"), [*(("rolling", precision) for precision in PRECISIONS), ("window", "float16")]
-)
+@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("weights", SHIPPED)
-def test_an_engine_builds_ahead_of_time_and_names_its_inputs(torch_tensorrt, network, weights, kind, precision):
-    module, example = graph(network(weights), kind, 4, 2, precision)
+def test_an_engine_builds_ahead_of_time_and_names_its_inputs(torch_tensorrt, network, weights, precision):
+    module, example = graph(network(weights), 4, 2, precision)
     blob = bytes(serialized_engine(module, example))
     # two bytes at least of each weight
     assert len(blob) > 2 * sum(p.numel() for p in network(weights).parameters())
-    inputs = RollingStep.inputs if kind == "rolling" else WindowPass.inputs
-    assert all(name.encode() in blob for name in inputs if name != "decay")
+    assert all(name.encode() in blob for name in INPUTS if name != "decay")
