@@ -1,38 +1,96 @@
 """Weights on disk: one safetensors file with the model's configuration and provenance, loaded strictly.
 
-Nothing here unpickles. A file of another kind, version or shape is refused with one ValueError.
+Nothing here unpickles. A file of another kind, version or shape is refused with one ValueError. PyTorch is imported
+only to make a denoiser: a process that runs built engines never does.
 """
 
+import hashlib
 import json
 import math
-from dataclasses import dataclass
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import torch
+import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from dp3d_core.config import ModelConfig, from_dict, to_dict
-from dp3d_core.model import Denoiser
+
+if TYPE_CHECKING:
+    from dp3d_core.model import Denoiser
 
 FORMAT, VERSION = "dp3d-denoiser", 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """A denoiser with what must be known to use it."""
+    """A network with what must be known to use it: a `Denoiser`, or a file that becomes one when that is asked for.
 
-    denoiser: Denoiser
-    actions: tuple[str, ...]
-    temperature: float
-    """Factor on the network's sigma, fitted on development data so that its intervals cover what they say."""
-    provenance: dict
-    """Data, licences, command, seed, minutes, figures: printable, never needed to run."""
+    actions: names of the classes; temperature: factor on the network's sigma, fitted on development data so that its
+    intervals cover what they say; provenance: data, licences, command, seed, minutes, figures: printable, never needed
+    to run; path: of the file, else None.
+    """
+
+    def __init__(
+        self,
+        *,
+        actions: tuple[str, ...],
+        temperature: float,
+        provenance: dict,
+        denoiser: "Denoiser | None" = None,
+        config: ModelConfig | None = None,
+        arrays: dict[str, np.ndarray] | None = None,
+        path: Path | None = None,
+    ):
+        self.actions, self.temperature, self.provenance, self.path = actions, temperature, provenance, path
+        if denoiser is not None:
+            self.denoiser, config = denoiser, denoiser.config
+        self.config, self._arrays = config, arrays
+
+    @cached_property
+    def denoiser(self) -> "Denoiser":
+        """On the CPU, ready to evaluate; ValueError where the weights do not fit their own description."""
+        import torch
+
+        from dp3d_core.model import Denoiser
+
+        try:
+            denoiser = Denoiser(self.config, len(self.actions))
+            state = {name: torch.from_numpy(array) for name, array in self._arrays.items()}
+            denoiser.load_state_dict(state, strict=True)
+        except (RuntimeError, ValueError, TypeError) as error:
+            raise _unfit(self.path, error) from None
+        return denoiser.eval().requires_grad_(False)
+
+    @property
+    def device(self) -> Any:
+        """Of the denoiser, as a string; "cpu" before there is one."""
+        return str(next(self.denoiser.parameters()).device) if "denoiser" in self.__dict__ else "cpu"
+
+    @cached_property
+    def digest(self) -> str:
+        """Hex digest of all parameters and buffers, by name."""
+        arrays = self._arrays
+        if arrays is None:
+            arrays = {name: value.detach().cpu().numpy() for name, value in self.denoiser.state_dict().items()}
+        digest = hashlib.sha256()
+        for name, value in sorted(arrays.items()):
+            digest.update(f"{name} {value.shape} {value.dtype}\n".encode())
+            digest.update(np.ascontiguousarray(value))
+        return digest.hexdigest()
 
 
-def save(path, denoiser, *, actions, temperature=1.0, provenance=None):
+def save(
+    path: str | Path,
+    denoiser: "Denoiser",
+    *,
+    actions: tuple[str, ...],
+    temperature: float = 1.0,
+    provenance: dict | None = None,
+) -> None:
     """Write `denoiser` (its float32 state) to `path`; parents are made."""
+    from safetensors.torch import save_file
+
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     head = {
@@ -43,7 +101,7 @@ def save(path, denoiser, *, actions, temperature=1.0, provenance=None):
     save_file(state, path, metadata={"dp3d": json.dumps(head)})
 
 
-def locate(weights):
+def locate(weights: str | Path) -> Path:
     """Path of shipped weights by name, or of a file; ValueError says what there is."""
     folder = files("dp3d_core") / "weights"
     shipped = {Path(str(item)).stem: Path(str(item)) for item in folder.iterdir() if item.name.endswith(".safetensors")}
@@ -55,13 +113,20 @@ def locate(weights):
     return path
 
 
-def load(weights):
-    """Load a `Checkpoint` by shipped name or path, on the CPU, ready to evaluate."""
+def load(weights: str | Path) -> Checkpoint:
+    """A `Checkpoint` by shipped name or path, its denoiser made and checked."""
+    found = read(weights)
+    _ = found.denoiser
+    return found
+
+
+def read(weights: str | Path) -> Checkpoint:
+    """The same without PyTorch: whether the weights fit the network is known when the denoiser is made."""
     path = locate(weights)
     try:
-        with safe_open(path, framework="pt") as archive:
+        with safe_open(path, framework="numpy") as archive:
             head = (archive.metadata() or {}).get("dp3d")
-            state = {name: archive.get_tensor(name) for name in archive.keys()}  # noqa: SIM118
+            arrays = {name: archive.get_tensor(name) for name in archive.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise ValueError(f"weights: {path} is not a safetensors file ({error}); train or download it again") from None
     if head is None:
@@ -77,19 +142,22 @@ def load(weights):
             "install the dp3d that wrote it or train again"
         )
     try:
-        denoiser = Denoiser(from_dict(ModelConfig, head["model"]), len(head["actions"]))
-        denoiser.load_state_dict(state, strict=True)
+        config, actions = from_dict(ModelConfig, head["model"]), tuple(head["actions"])
         temperature = float(head["temperature"])
         if not 0 < temperature < math.inf:
             raise ValueError(f"temperature: expected a positive number, got {temperature}")
-    except (RuntimeError, ValueError, KeyError, TypeError) as error:
-        # torch lists every tensor, on as many lines
-        why = " ".join(str(error).split())
-        why = why if len(why) <= 400 else f"{why[:400]} ..."
-        raise ValueError(f"weights: {path} does not fit its own description: {why}") from None
-    if not all(torch.isfinite(value).all() for value in state.values()):
+    except (ValueError, KeyError, TypeError) as error:
+        raise _unfit(path, error) from None
+    if not all(np.isfinite(value).all() for value in arrays.values()):
         raise ValueError(f"weights: {path} holds values that are not finite; train again from an earlier checkpoint")
     return Checkpoint(
-        denoiser=denoiser.eval().requires_grad_(False), actions=tuple(head["actions"]), temperature=temperature,
-        provenance=head.get("provenance", {}),
+        actions=actions, temperature=temperature, provenance=head.get("provenance", {}), config=config, arrays=arrays,
+        path=path,
     )  # fmt: skip
+
+
+def _unfit(path, error):
+    # torch lists every tensor, on as many lines
+    why = " ".join(str(error).split())
+    why = why if len(why) <= 400 else f"{why[:400]} ..."
+    return ValueError(f"weights: {path} does not fit its own description: {why}")
