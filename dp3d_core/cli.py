@@ -26,6 +26,7 @@ COMMANDS = {
     "compile": ("dp3d_core.backends.compile:command", "build the engines ahead of time"),
     "bench": ("dp3d_core.bench.command:command", "time each part of the lifter on this machine"),
     "detect": ("dp3d_core.capture.detect.command:command", "2D keypoints of the people in a video"),
+    "ids": ("dp3d_core.evaluation.identities:command", "how long ids last on the shipped recording, and their swaps"),
     "calibrate": ("dp3d_core.capture.calibrate:command", "focal length and ground plane from people who walk"),
     "bvh": ("dp3d_core.data.bvh:command", "make a motion file from BVH files"),
     "h36m": ("dp3d_core.data.h36m:command", "make a motion file from Human3.6M"),

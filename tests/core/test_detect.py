@@ -20,10 +20,19 @@ from dp3d_core.capture.detect.pose import (
     hide_outside,
     to_image,
 )
-from dp3d_core.capture.detect.track import MOST_TRACKS, TrackConfig, Tracker, long_enough
-from dp3d_core.capture.detect.video import DetectConfig, Rows, images, read_people, video_info, without_short_tracks
+from dp3d_core.capture.detect.video import (
+    DetectConfig,
+    Rows,
+    body_boxes,
+    images,
+    long_enough,
+    read_people,
+    video_info,
+    without_short_tracks,
+)
 from dp3d_core.capture.detect.video import detect as read_video
 from dp3d_core.cli import run as dp3d
+from dp3d_core.live.identify import IdentifyConfig
 
 HAS_CV2 = importlib.util.find_spec("cv2") is not None
 HAS_MEDIAPIPE = HAS_CV2 and importlib.util.find_spec("mediapipe") is not None
@@ -92,72 +101,9 @@ def test_iou_of_known_boxes():
     np.testing.assert_array_equal(first_of_overlapping(boxes, 0.3), boxes[[0, 2]])
 
 
-@pytest.mark.parametrize("fps", [7, 30, 60])
-def test_ids_follow_people_who_cross(fps):
-    tracker = Tracker(TrackConfig())
-    for stamp_s in np.arange(0, 20 / 7, 1 / fps):
-        moved = 8 * 7 * stamp_s
-        assert tracker.update(np.array([box_at(100 + moved, 100), box_at(260 - moved, 118)]), stamp_s).tolist() == [
-            0,
-            1,
-        ]
-
-
-def test_order_of_boxes_does_not_matter():
-    tracker = Tracker(TrackConfig())
-    tracker.update(np.array([box_at(100), box_at(200)]), 0.0)
-    assert list(tracker.update(np.array([box_at(203), box_at(102)]), 0.1)) == [1, 0]
-
-
-@pytest.mark.parametrize("fps", [10, 60])
-@pytest.mark.parametrize(("gap_s", "same"), [(0.1, True), (0.9, True), (1.1, False)])
-def test_a_person_is_remembered_for_the_gap_and_no_longer(fps, gap_s, same):
-    """The gap is in seconds: it is as long at any frame rate, whether the frames in it come or not."""
-    for empty_frames in (True, False):
-        tracker = Tracker(TrackConfig(max_gap_s=1.0))
-        for stamp_s in np.arange(0, 1.5, 1 / fps):
-            tracker.update(box_at(100 + 50 * stamp_s)[None], stamp_s)
-        seen_s = stamp_s
-        while empty_frames and stamp_s + 1 / fps < seen_s + gap_s:
-            stamp_s += 1 / fps
-            assert len(tracker.update(np.zeros((0, 4)), stamp_s)) == 0
-        back_s = seen_s + gap_s
-        assert (tracker.update(box_at(100 + 50 * back_s)[None], back_s)[0] == 0) == same
-
-
-def test_who_moves_out_of_their_box_is_the_nearest():
-    """A runner seen from the side at 10 Hz overlaps no guess; who overlaps is taken first; too far is somebody else."""
-    tracker = Tracker(TrackConfig())
-    assert tracker.update(np.array([box_at(100), box_at(170)]), 0.0).tolist() == [0, 1]
-    assert tracker.update(np.array([box_at(138), box_at(172)]), 0.1).tolist() == [0, 1]
-    assert tracker.update(box_at(172 + 45)[None], 0.2).tolist() == [2]
-
-
-def test_a_box_of_another_size_is_somebody_else():
-    tracker = Tracker(TrackConfig())
-    tracker.update(box_at(100, width=60, height=400)[None], 0.0)
-    assert tracker.update(box_at(130, width=6, height=40)[None], 0.1).tolist() == [1]
-
-
-def test_ids_are_never_given_again():
-    tracker = Tracker(TrackConfig(max_gap_s=0))
-    tracker.update(box_at(100)[None], 0.0)
-    tracker.update(np.zeros((0, 4)), 0.1)
-    assert tracker.update(box_at(100)[None], 0.2)[0] == 1 and len(tracker.predicted(0.2)) == 1
-
-
-def test_no_more_tracks_than_fit_and_the_last_seen_stay():
-    tracker, generator = Tracker(TrackConfig(max_gap_s=1e9)), np.random.default_rng(0)
-    for frame in range(20):
-        corner = generator.uniform(0, 1e5, (100, 2))
-        ids = tracker.update(np.concatenate([corner, corner + 20], 1), float(frame))
-    assert len(tracker.predicted(20.0)) == MOST_TRACKS
-    assert tracker.update(np.concatenate([corner, corner + 20], 1), 20.0).tolist() == ids.tolist()
-
-
-def test_boxes_with_nan_are_refused():
-    with pytest.raises(ValueError, match="boxes: expected finite"):
-        Tracker(TrackConfig()).update(np.full((1, 4), np.nan), 0.0)
+def test_boxes_of_joints_grow_to_the_body():
+    np.testing.assert_allclose(body_boxes(np.array([(10.0, 20, 30, 120)])), [(10, 14, 30, 126)])
+    assert body_boxes(np.zeros((0, 4))).shape == (0, 4)
 
 
 def test_short_tracks_are_dropped_and_ids_closed_up():
@@ -196,14 +142,13 @@ def test_people_of_an_image_come_once_each():
         (PeopleConfig, {"same_box_iou": 2}),
         (PoseConfig, {"crop_scale": 0.5}),
         (PoseConfig, {"min_confidence": 0}),
-        (TrackConfig, {"min_iou": 0}),
-        (TrackConfig, {"velocity_time_s": 0}),
+        (DetectConfig, {"min_rows": 0}),
         (DetectConfig, {"start": -1}),
         (DetectConfig, {"max_frames": 0}),
     ],
 )
 def test_impossible_settings_are_refused(config, change):
-    with pytest.raises(ValueError, match=r"(people|pose|track|detect): expected"):
+    with pytest.raises(ValueError, match=r"(people|pose|detect): expected"):
         config(**change)
 
 
@@ -276,7 +221,7 @@ def test_the_gap_of_a_video_is_in_its_seconds(video, monkeypatch, fps, people):
 
     monkeypatch.setattr("dp3d_core.capture.detect.video.PeopleFinder", Finder)
     monkeypatch.setattr("dp3d_core.capture.detect.video.PoseReader", Reader)
-    rows = read_video(video, DetectConfig(track=TrackConfig(max_gap_s=0.1, min_rows=1)), fps=fps)
+    rows = read_video(video, DetectConfig(identify=IdentifyConfig(max_gap_s=0.1), min_rows=1), fps=fps)
     assert rows.frame.tolist() == [1, 3] and rows.person.tolist() == people
 
 

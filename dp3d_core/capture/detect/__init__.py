@@ -1,6 +1,7 @@
 """Video to 2D keypoints: find people, read a pose in each, follow them from frame to frame.
 
-The parts: `people` (boxes), `pose` (MediaPipe on enlarged crops), `track` (ids), `command` (the subcommand).
+The parts: `people` (boxes), `pose` (MediaPipe on enlarged crops), `video` (the loop), `command` (the subcommand). Ids
+are given by `dp3d_core.live.identify`, as in a live stream.
 Importing this package is light; OpenCV and MediaPipe load on first use.
 """
 

@@ -122,12 +122,6 @@ class Tracker:
             setattr(self, name, getattr(self, name)[chosen])
 
 
-def long_enough(person: np.ndarray, min_rows: int) -> np.ndarray:
-    """Mask (R,) of the rows whose person (R,) has at least `min_rows` rows."""
-    _, inverse, counts = np.unique(person, return_inverse=True, return_counts=True)
-    return counts[inverse] >= min_rows
-
-
 def _centre(boxes: np.ndarray) -> np.ndarray:
     return (boxes[:, :2] + boxes[:, 2:]) / 2
 

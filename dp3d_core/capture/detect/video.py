@@ -14,10 +14,12 @@ import numpy as np
 
 from dp3d_core.capture.detect import extra
 from dp3d_core.capture.detect.people import PeopleConfig, PeopleFinder, median_background
-from dp3d_core.capture.detect.pose import PoseConfig, PoseReader, box_of, distinct
-from dp3d_core.capture.detect.track import TrackConfig, Tracker, long_enough
+from dp3d_core.capture.detect.pose import JOINT_SET, PoseConfig, PoseReader, distinct
+from dp3d_core.live.identify import Identifier, IdentifyConfig
+from dp3d_core.skeleton import adapt, joint_set
 
 BACKGROUND_IMAGES = 64
+BODY_OVER_JOINTS = 0.12  # a body reaches beyond its joints by so much of their height: hair above, feet below
 PIXEL_STEP = 1 / 8  # keypoints are rounded to it: far below the detector's jitter, and the file halves
 
 
@@ -30,9 +32,12 @@ class DetectConfig:
     fixed_camera: bool = False  # subtract the median background: many more people found, no vans
     people: PeopleConfig = field(default_factory=PeopleConfig)
     pose: PoseConfig = field(default_factory=PoseConfig)
-    track: TrackConfig = field(default_factory=TrackConfig)
+    identify: IdentifyConfig = field(default_factory=IdentifyConfig)
+    min_rows: int = 4  # people seen in fewer frames are dropped: a passing mistake of the detector
 
     def __post_init__(self) -> None:
+        if self.min_rows < 1:
+            raise ValueError(f"detect: expected min_rows >= 1, got {self.min_rows}")
         if self.start < 0 or (self.max_frames is not None and self.max_frames < 1):
             raise ValueError(f"detect: expected start >= 0 and max_frames >= 1, got {self.start}, {self.max_frames}")
 
@@ -102,18 +107,21 @@ def detect(path: str | Path, config: DetectConfig, *, fps: float, progress: bool
     """Find, read and follow everyone in a video of `fps` frames a second; ValueError if the range holds no frame."""
     length = video_info(path).frame_count
     finder = PeopleFinder(config.people, background_bgr=_background(path, config, length))
-    tracker = Tracker(config.track)
+    identifier = Identifier(config.identify)
     frame, person, keypoints, confidences = [], [], [], []
     frame_count = 0
     with closing(PoseReader(config.pose)) as reader:
         for image_bgr in _with_progress(images(path, config.start, config.max_frames), config, length, progress):
             stamp_s = frame_count / fps
-            bodies, visible = read_people(image_bgr, finder, reader, tracker.predicted(stamp_s), config.pose)
-            boxes = [box_of(body, seen) for body, seen in zip(bodies, visible, strict=True)]
-            person.extend(tracker.update(np.array(boxes, np.float64), stamp_s))
-            frame.extend([frame_count] * len(bodies))
-            keypoints.extend(bodies)
-            confidences.extend(visible)
+            predicted = body_boxes(identifier.predicted_boxes(stamp_s))
+            bodies, visible = read_people(image_bgr, finder, reader, predicted, config.pose)
+            for body, seen, number in zip(bodies, visible, identify(identifier, bodies, visible, stamp_s), strict=True):
+                if number < 0:
+                    continue
+                person.append(number)
+                frame.append(frame_count)
+                keypoints.append(body)
+                confidences.append(seen)
             frame_count += 1
     if frame_count == 0:
         raise ValueError(f"video {path}: no frame from {config.start} on; choose a smaller --start")
@@ -124,7 +132,22 @@ def detect(path: str | Path, config: DetectConfig, *, fps: float, progress: bool
         keypoints_px=(np.round(np.array(keypoints).reshape(-1, 33, 2) / PIXEL_STEP) * PIXEL_STEP).astype(np.float32),
         confidence=np.array(confidences).reshape(-1, 33).astype(np.float32),
     )
-    return without_short_tracks(rows, config.track.min_rows)
+    return without_short_tracks(rows, config.min_rows)
+
+
+def identify(identifier: Identifier, bodies: list[np.ndarray], visible: list[np.ndarray], stamp_s: float) -> np.ndarray:
+    """Ids (N,) of one image's bodies, -1 for those without; lists of keypoints (K, 2) px and confidence (K,)."""
+    source = joint_set(JOINT_SET)
+    size = len(source.keypoints)
+    return identifier.update(
+        *adapt(np.array(bodies).reshape(-1, size, 2), np.array(visible).reshape(-1, size), source), stamp_s
+    )
+
+
+def body_boxes(boxes: np.ndarray) -> np.ndarray:
+    """Boxes (M, 4) of joints, made as tall as the bodies."""
+    beyond = BODY_OVER_JOINTS / 2 * (boxes[:, 3] - boxes[:, 1])
+    return boxes + np.stack([0 * beyond, -beyond, 0 * beyond, beyond], 1)
 
 
 def read_people(
@@ -135,6 +158,12 @@ def read_people(
     bodies = [body for body in found if body is not None and body[1].any()]
     kept = distinct([body[0] for body in bodies], [body[1] for body in bodies], config.same_body_distance)
     return [bodies[index][0] for index in kept], [bodies[index][1] for index in kept]
+
+
+def long_enough(person: np.ndarray, min_rows: int) -> np.ndarray:
+    """Mask (R,) of the rows whose person (R,) has at least `min_rows` rows."""
+    _, inverse, counts = np.unique(person, return_inverse=True, return_counts=True)
+    return counts[inverse] >= min_rows
 
 
 def without_short_tracks(rows: Rows, min_rows: int) -> Rows:
