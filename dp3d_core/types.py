@@ -1,17 +1,52 @@
-"""What comes out of the lifter: plain frozen records of numpy arrays."""
-# P people, T frames, J = 17 joints
+"""What goes into the lifter and what comes out: plain records of numpy arrays."""
+# P people, T frames, K keypoints of the source, J = 17 joints
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
+USED, REPEATED, LATE, RESTARTED = "used", "repeated", "late", "restarted"
+"""What became of a pushed frame, see `Skeletons.outcome`."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Keypoints:
+    """The 2D keypoints of everybody in one frame, packed."""
+
+    ids: tuple | None
+    """P different ids, or None where the source has none: a stream then assigns them."""
+    xy_px: np.ndarray
+    """(P, K, 2) pixels; anything where the keypoint is missing."""
+    confidence: np.ndarray
+    """(P, K) in [0, 1]; 0: missing."""
+
+    def __len__(self) -> int:
+        return len(self.confidence)
+
+
+Person = tuple[Any, Any]
+"""keypoints_px (K, 2) and confidence (K,) of one person, as arrays or lists."""
+People = Mapping[Any, Person] | Sequence[Person] | Keypoints
+"""{id: person}, or a list of people where the source has no ids, or all of them packed."""
+
+
+class Frame(NamedTuple):
+    """One frame of one camera, as `Streams.push` takes it; a plain tuple of the same values will do."""
+
+    stamp_s: float
+    people: People
+    tag: Any = None
+    """Anything; it comes back with this frame's skeletons."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Skeletons:
     """People of one frame, in metres, in the camera's optical frame (x right, y down, z forward)."""
 
     stamp_s: float
-    ids: tuple[int, ...]
+    ids: tuple
     joints_cam_m: np.ndarray
     """(P, 17, 3) float32."""
     sigma_m: np.ndarray
@@ -24,15 +59,28 @@ class Skeletons:
     """The most likely action class where the network is more than half sure, else None."""
     metric: bool
     """False: the camera is assumed, so only root-relative positions mean anything."""
+    tag: Any = None
+    """The tag of the frame that these skeletons are of; None while a lookahead has not filled, as there is no such
+    frame yet."""
+    outcome: str = USED
+    """What became of the pushed frame: used; repeated or late (its stamp was that of the last frame, or up to 0.5 s
+    older: the frame was left out); restarted (0.5 s older or more: everybody starts afresh, and the frame was used)."""
 
     @classmethod
-    def empty(cls, stamp_s, metric=True):
+    def empty(cls, stamp_s: float, metric: bool = True, tag: Any = None, outcome: str = USED) -> "Skeletons":
         """Nobody."""
         return cls(
-            stamp_s=stamp_s, ids=(), joints_cam_m=np.zeros((0, 17, 3), np.float32),
-            sigma_m=np.zeros((0, 17), np.float32), root_sigma_m=np.zeros(0, np.float32),
-            predicted=np.zeros(0, bool), actions=(), metric=metric,
-        )  # fmt: skip
+            stamp_s=stamp_s,
+            ids=(),
+            joints_cam_m=np.zeros((0, 17, 3), np.float32),
+            sigma_m=np.zeros((0, 17), np.float32),
+            root_sigma_m=np.zeros(0, np.float32),
+            predicted=np.zeros(0, bool),
+            actions=(),
+            metric=metric,
+            tag=tag,
+            outcome=outcome,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,11 +27,7 @@ class LifterNode(LifecycleNode):
 
     def __init__(self, **options):
         super().__init__("lifter", **options)
-        parameters.declare(self, NodeConfig, StreamConfig)
-        for name in parameters.unknown_overrides(self):
-            self.get_logger().warning(f"parameter {name!r} is not known and has no effect; see `ros2 param list`")
-        self._config = parameters.read(self, NodeConfig)
-        self._stream_config = parameters.read(self, StreamConfig)
+        self._config, self._stream_config = parameters.setup(self, NodeConfig, StreamConfig)
         self._lifter = self._hri = None
         self._channels = []
         self._active = False
@@ -98,17 +94,22 @@ class LifterNode(LifecycleNode):
 
     def _build(self):
         from dp3d_core import Lifter
-        from dp3d_ros.lifter.camera import CameraChannel, placeholder_camera, stream_options
+        from dp3d_ros.lifter.camera import CameraChannel
+        from dp3d_ros.lifter.camera_model import placeholder_camera
         from dp3d_ros.lifter.hri_output import HriOutput
+        from dp3d_ros.lifter.inputs import stream_options
         from dp3d_ros.lifter.shared_pass import SharedPass
 
         self._config = parameters.read(self, NodeConfig)
         self._stream_config = parameters.read(self, StreamConfig)
         started_s = time.perf_counter()
         self._lifter = Lifter.load(
-            self._config.weights, device=self._config.device, backend=self._config.backend,
-            precision=self._config.precision, cache_dir=self._config.engine_cache or None,
-        )  # fmt: skip
+            self._config.weights,
+            device=self._config.device,
+            backend=self._config.backend,
+            precision=self._config.precision,
+            cache_dir=self._config.engine_cache or None,
+        )
         if "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(1)  # more threads only fight each other in a live node
         options, names = stream_options(self._config, self._stream_config), self._config.cameras
@@ -177,32 +178,21 @@ class LifterNode(LifecycleNode):
             self._backend_note = self._lifter.backend_note
             self.get_logger().error(f"backend: {self._backend_note}")
         for channel in self._channels:
+            counters = {f"backend.{cause}": number for cause, number in sorted(self._lifter.backend_counters.items())}
             values = diagnostics.facts(
-                channel.statistics, now_s, **channel.facts, state="active" if self._active else "inactive",
-                backend=self._lifter.backend_name, backend_note=self._lifter.backend_note,
+                channel.statistics,
+                now_s,
+                **channel.facts,
+                state="active" if self._active else "inactive",
+                backend=self._lifter.backend_name,
+                backend_note=self._lifter.backend_note,
                 weights=self._lifter.weights_name,
-                **{f"backend.{cause}": number for cause, number in sorted(self._lifter.backend_counters.items())},
-            )  # fmt: skip
-            level, text = self._judge(channel, values)
+                **counters,
+            )
+            level, text = channel.health.judge(values, self._backend_name)
             title = f"{name}: {channel.name}" if channel.name else name
             message.status.append(diagnostics.status(title, values["camera"], level, text, values))
         self._diagnostics.publish(message)
-
-    def _judge(self, channel, values):
-        new = {name: values[name] - told for name, told in channel.told.items()}
-        channel.told = {name: values[name] for name in new}
-        if not self._active:
-            return diagnostics.OK, "inactive"
-        if any(new.values()):
-            reason = values["last_error"] if new["dropped"] else "newer ones had come"
-            return diagnostics.WARN, f"{sum(new.values())} messages dropped in the last second: {reason}"
-        if not values["input_hz"]:
-            return diagnostics.WARN, "no keypoints are coming in"
-        if values["backend"] != self._backend_name:
-            return diagnostics.WARN, f"backend {self._backend_name} gave up: {values['backend_note']}"
-        if values["camera"] == "assumed":
-            return diagnostics.WARN, "the camera is assumed: positions are root-relative only"
-        return diagnostics.OK, f"{values['people']} people at {values['output_hz']:.1f} Hz"
 
 
 def main(args=None):

@@ -57,10 +57,7 @@ class PlayerNode(Node):
 
     def __init__(self, **options):
         super().__init__("player", **options)
-        parameters.declare(self, PlayerConfig, read_only=True)
-        for name in parameters.unknown_overrides(self):
-            self.get_logger().warning(f"parameter {name!r} is not known and has no effect; see `ros2 param list`")
-        self._config = parameters.read(self, PlayerConfig)
+        (self._config,) = parameters.setup(self, PlayerConfig, read_only=True)
         played = open_recording(self._config.recording)
         self._frames = list(played.frames())
         if self._config.max_frames:

@@ -41,10 +41,7 @@ class RecorderNode(Node):
 
     def __init__(self, **options):
         super().__init__("recorder", **options)
-        parameters.declare(self, RecorderConfig, read_only=True)
-        for name in parameters.unknown_overrides(self):
-            self.get_logger().warning(f"parameter {name!r} is not known and has no effect; see `ros2 param list`")
-        self._config = parameters.read(self, RecorderConfig)
+        (self._config,) = parameters.setup(self, RecorderConfig, read_only=True)
         self._stamps_ns, self._rows = [], []
         self._frame_id = ""
         self._marker_messages = self._bad_messages = 0

@@ -1,9 +1,11 @@
-"""Prints the README's tables of parameters, topics and counters: `python -m dp3d_ros.tables`.
+"""Makes the tables of dp3d_ros/README.md: `python -m dp3d_ros.tables --write`.
 
-Parameters come from the dataclasses, counters from `dp3d_ros.lifter.causes`; topics are written here.
+Parameters come from the dataclasses, counters from `dp3d_ros.lifter.causes`; topics and bad input are written here.
 """
 
+import argparse
 from dataclasses import fields
+from pathlib import Path
 
 from dp3d_core.config import StreamConfig
 from dp3d_ros.lifter.causes import BACKEND, DROPS, ODDITIES, STREAM
@@ -68,7 +70,60 @@ TOPICS = {
 COUNTERS = {"drop": DROPS, "odd": ODDITIES, "stream": STREAM, "backend": BACKEND}
 
 
-def parameter_rows(node):
+BAD_INPUT = (
+    ("NaN, Inf or pixels beyond a million", "that keypoint is missing; `stream.not_finite`"),
+    ("a score below 0 or above 1", "used as 0 or 1; `stream.confidence_out_of_range`"),
+    (
+        "pixels outside the image",
+        "used: detectors guess a little beyond the edge, and the score says how sure they are",
+    ),
+    (
+        "a joint missing for up to 0.3 s, its person seen",
+        "goes on as it moved, slowing, with fading confidence; after that it is missing",
+    ),
+    ("an unknown joint or person number", "that point is left out; `odd.unknown_joint`"),
+    ("two points of one joint and person", "the last is used; `odd.duplicate_point`"),
+    (
+        "a cloud without the fields, of wrong sizes or too large",
+        "the message is dropped; `drop.bad_fields`, `drop.bad_size`, `drop.too_many_points`",
+    ),
+    ("a stamp twice, or up to 0.5 s older", "the message is dropped; `drop.repeated_stamp`, `drop.late_stamp`"),
+    ("a stamp 0.5 s older or more (a bag loops)", "everybody starts afresh; `odd.clock_jumped_back`"),
+    ("stamp 0, empty frame id", "the time of arrival, the frame of CameraInfo; `odd.zero_stamp`, `odd.no_frame_id`"),
+    (
+        "no CameraInfo, K = 0, or values that are no camera",
+        "frames are dropped until a camera is known, or one is "
+        "assumed; `drop.no_camera_info`, `drop.uncalibrated_camera`, `drop.bad_camera_info`",
+    ),
+    (
+        "a camera that changes",
+        "used from then on; where rays moved (another lens, not another resolution) people start "
+        "afresh and keep their ids; `odd.camera_changed`",
+    ),
+    ("a person with fewer than `min_joints` joints", "unseen in this frame; `stream.few_joints`"),
+    (
+        "a person unseen",
+        "predicted for `predict_for_s` with growing sigma, then not published; forgotten after `reset_after_s`",
+    ),
+    (
+        "more people than `max_people`",
+        "those already tracked stay, the first new ones fill the room; `stream.too_many_people`",
+    ),
+    (
+        "an answer of the network that is not finite",
+        "that person is left out of this frame and starts afresh; `stream.not_finite_answer`",
+    ),
+    ("messages faster than the node", "the newest wins; `missed`"),
+    ("a parameter of the wrong type or range", "refused with a reason; at start the node ends with one line"),
+    (
+        "a missing message package, weights that are none, a device that is not here",
+        "`configure` fails with one line in the log and in `last_error`; the node can be configured again",
+    ),
+)
+"""What comes in, and what the lifter does."""
+
+
+def parameter_rows(node: str):
     """Cells of the parameter table of a node: name, default, range, meaning, and for the lifter whether it is live."""
     for cls in NODES[node]:
         for item in fields(cls):
@@ -93,7 +148,7 @@ def _limits(item, facts):
     return f"≥ {facts['low']:g}" if facts["low"] is not None else ""
 
 
-def table(head, rows):
+def table(head: list[str], rows) -> str:
     """A markdown table."""
     return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows])
 
@@ -111,7 +166,32 @@ def sections():
         yield f"Topics of `{node}`", table(["", "topic", "type", "QoS, depth", "what"], rows)
     rows = [[f"`{group}.{name}`", *texts] for group, causes in COUNTERS.items() for name, texts in causes.items()]
     yield "What the diagnostics count", table(["counter", "when", "what to do"], rows)
+    yield "Bad input", table(["what comes in", "what the lifter does"], [list(row) for row in BAD_INPUT])
+
+
+MARK = "<!-- Everything below is generated: python -m dp3d_ros.tables --write -->"
+README = Path(__file__).with_name("README.md")
+
+
+def generated() -> str:
+    """The generated part of the README."""
+    return MARK + "".join(f"\n\n## {heading}\n\n{text}" for heading, text in sections()) + "\n"
+
+
+def readme() -> str:
+    """The README as it should be: the written part as it is, the generated part anew."""
+    return README.read_text().split(MARK)[0] + generated()
+
+
+def main(args=None) -> None:
+    """Print the tables, or with --write put them into dp3d_ros/README.md."""
+    parser = argparse.ArgumentParser(prog="python -m dp3d_ros.tables", description=main.__doc__)
+    parser.add_argument("--write", action="store_true", help="write them into dp3d_ros/README.md")
+    if parser.parse_args(args).write:
+        README.write_text(readme())
+    else:
+        print(generated(), end="")
 
 
 if __name__ == "__main__":
-    print("\n\n".join(f"### {heading}\n\n{text}" for heading, text in sections()))
+    main()

@@ -2,8 +2,10 @@
 
 import os
 import socket
+import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -20,8 +22,9 @@ from dp3d_ros.messages.markers import joint_shade, label_place, person_colour
 from dp3d_ros.messages.pointcloud2 import skeletons_from_cloud
 from dp3d_ros.node import parameters
 from dp3d_ros.node.spin import run
-from dp3d_ros.quiet_rerun import QuietPage, disable_analytics
 
+START_S = 30.0
+"""Longest wait for rerun to listen on its ports."""
 JOINT_RADIUS_M, BONE_RADIUS_M = 0.03, 0.015
 HIP, THORAX = JOINT_NAMES.index("Hip"), JOINT_NAMES.index("Thorax")
 CHILDREN = [child for _, child in BONES]
@@ -34,6 +37,9 @@ class ViewerConfig:
 
     show: str = option("native", "where to show the people", choices=("native", "web", "file"))
     file: str = option("build/skeletons.rrd", "file to write with show=file; open it with `rerun FILE`")
+    listen_on: str = option(
+        "127.0.0.1", "address that rerun listens on; 0.0.0.0: whoever reaches this machine may look"
+    )
     web_port: int = option(9090, "port of the page with show=web", low=1, high=65535)
     data_port: int = option(9876, "port of the data with show=web or native", low=1, high=65535)
     memory_limit: str = option("1GiB", "the oldest data are forgotten beyond this")
@@ -59,7 +65,7 @@ def check_display():
         )
 
 
-def check_port(name, port):
+def check_port(name: str, port: int) -> None:
     """OSError naming the parameter where another process listens on the port: rerun would go on with nothing shown."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # one that has just been closed is free
@@ -69,20 +75,34 @@ def check_port(name, port):
             raise OSError(f"{name}: port {port} cannot be used ({error.strerror}); choose another one") from error
 
 
-def free_port():
-    """A port that nobody listens on."""
+def listens(port: int) -> bool:
+    """Whether something on this machine listens on the port."""
     with socket.socket() as probe:
-        probe.bind(("", 0))
-        return probe.getsockname()[1]
+        probe.settimeout(0.2)
+        return not probe.connect_ex(("127.0.0.1", port))
 
 
-def viewer_program():
-    """Path of the viewer that rerun-sdk brings, or None: PATH lacks it where its environment is not activated."""
+def viewer_program() -> str:
+    """Path of the viewer that rerun-sdk brings: PATH lacks it where its environment is not activated."""
     from importlib.util import find_spec
 
     found = find_spec("rerun_cli")
-    folder = Path(found.origin).parent if found is not None else Path()
-    return next((str(path) for path in (folder / "rerun", folder / "rerun.exe") if path.is_file()), None)
+    folder = Path(found.origin).parent if found is not None and found.origin else Path()
+    return next((str(path) for path in (folder / "rerun", folder / "rerun.exe") if path.is_file()), "rerun")
+
+
+def disable_analytics(program: str, folder: str) -> None:
+    """Keep rerun from reporting its use to its makers, for this process and its children: `folder` has their settings.
+
+    It is what `rerun analytics disable` does; by itself that command would change the user's own settings.
+    """
+    os.environ["XDG_CONFIG_HOME"] = folder
+    os.environ.pop("FORCE_RERUN_ANALYTICS", None)
+    done = subprocess.run(
+        [program, "analytics", "disable"], env=os.environ | {"XDG_DATA_HOME": folder}, capture_output=True, text=True
+    )
+    if done.returncode:
+        raise OSError(f"viewer: could not keep rerun from reporting its use: {done.stderr.strip()}")
 
 
 def layout(rerun):
@@ -105,14 +125,12 @@ class ViewerNode(Node):
 
     def __init__(self, **options):
         super().__init__("viewer", **options)
-        parameters.declare(self, ViewerConfig, read_only=True)
-        for name in parameters.unknown_overrides(self):
-            self.get_logger().warning(f"parameter {name!r} is not known and has no effect; see `ros2 param list`")
-        config = parameters.read(self, ViewerConfig)
+        (config,) = parameters.setup(self, ViewerConfig, read_only=True)
         self._rerun = import_rerun()
         self._settings = tempfile.TemporaryDirectory(prefix="dp3d_rerun_")
-        disable_analytics(viewer_program() or "rerun", self._settings.name)
-        self._page = None
+        disable_analytics(viewer_program(), self._settings.name)
+        self._rerun_process: subprocess.Popen | None = None
+        self._show = config.show
         self._recording = self._rerun.RecordingStream("dp3d")
         self._open(config)
         self._frame_id = None
@@ -133,24 +151,40 @@ class ViewerNode(Node):
     def _open_web(self, config):
         check_port("web_port", config.web_port)
         check_port("data_port", config.data_port)
-        address = self._recording.serve_grpc(
-            grpc_port=config.data_port, server_memory_limit=config.memory_limit, default_blueprint=layout(self._rerun)
-        )
-        rerun_port = free_port()
-        self._rerun.serve_web_viewer(web_port=rerun_port, open_browser=False, connect_to=address)
-        self._page = QuietPage(config.web_port, rerun_port, config.data_port)
+        data = self._start_rerun(
+            config, "--serve-web", "--web-viewer-port", str(config.web_port), "--server-memory-limit",
+            config.memory_limit, wait_for=(config.web_port, config.data_port),
+        )  # fmt: skip
         self.get_logger().info(
-            f"open http://localhost:{config.web_port}/?url={quote(address, safe=':/')} (from another machine, first "
+            f"open http://localhost:{config.web_port}/?url={quote(data, safe=':/')} (from another machine, first "
             f"ssh -L {config.web_port}:localhost:{config.web_port} -L {config.data_port}:localhost:{config.data_port})"
         )
 
     def _open_native(self, config):
         check_display()
-        self._rerun.spawn(
-            recording=self._recording, port=config.data_port, memory_limit=config.memory_limit,
-            executable_path=viewer_program(), default_blueprint=layout(self._rerun),
-        )  # fmt: skip
+        check_port("data_port", config.data_port)
+        self._start_rerun(
+            config, "--expect-data-soon", "--memory-limit", config.memory_limit, wait_for=(config.data_port,)
+        )
         self.get_logger().info(f"showing the people in a window, data on port {config.data_port}")
+
+    def _start_rerun(self, config, *options: str, wait_for: tuple[int, ...]) -> str:
+        """Start rerun's own program, send it the data, and return their address; OSError says why it does not serve."""
+        command = [viewer_program(), "--bind", config.listen_on, "--port", str(config.data_port), *options]
+        said = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed with the node)
+        self._rerun_process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
+        end_s = time.monotonic() + START_S
+        while not all(listens(port) for port in wait_for):
+            if self._rerun_process.poll() is not None:
+                said.seek(0)
+                lines = [line.strip() for line in said if line.strip()] or ["it said nothing"]
+                raise OSError(f"show: {config.show}: rerun ended: {lines[-1]}")
+            if time.monotonic() > end_s:
+                raise OSError(f"show: {config.show}: rerun did not listen within {START_S:g} s")
+            time.sleep(0.05)
+        data = f"rerun+http://127.0.0.1:{config.data_port}/proxy"
+        self._recording.connect_grpc(data, default_blueprint=layout(self._rerun))
+        return data
 
     def _on_skeletons(self, message):
         try:
@@ -190,8 +224,9 @@ class ViewerNode(Node):
             self._recording.flush()
         except RuntimeError as error:
             self.get_logger().warning(f"the last data are lost: {str(error).splitlines()[0]}")
-        if self._page is not None:
-            self._page.close()
+        if self._rerun_process is not None and self._show == "web":  # a window stays open for who looks at it
+            self._rerun_process.terminate()
+            self._rerun_process.wait(5)
         self._settings.cleanup()
         self.destroy_node()
 

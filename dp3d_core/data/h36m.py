@@ -70,54 +70,69 @@ def load_h36m(
     cameras_from = "cameras"
     if not isinstance(cameras, dict):
         cameras_from, cameras = cameras, read_cameras(cameras)
+    _check_choice(subjects, actions)
+    positions = _positions(data_3d, subjects)
+    detections = None if data_2d is None else _detections(data_2d)
+    sequences = []
+    for subject in subjects:
+        placed = cameras.get(subject)
+        if not placed:
+            known = sorted(map(str, cameras))
+            raise ValueError(f"{cameras_from}: expected the cameras of {subject}, got those of {known}")
+        chosen = {
+            name: world_m
+            for name, world_m in positions[subject].items()
+            if _action(name, data_3d, subject) in actions and (subject, name) not in LEFT_OUT
+        }
+        if not chosen:
+            raise ValueError(
+                f"{data_3d}: expected videos of {', '.join(actions)} by {subject}, got none; there are "
+                f"{', '.join(positions[subject])}"
+            )
+        for name, world_m in chosen.items():
+            seen_px = None if detections is None else _seen(data_2d, detections, subject, name, len(placed))
+            for index, camera in enumerate(placed):
+                title = f"{subject}/{name}/{camera.id}"
+                joints_cam_m = camera.to_camera(world_m)
+                nearest_m = float(joints_cam_m[..., 2].min())
+                if nearest_m <= 0:
+                    raise ValueError(
+                        f"{cameras_from}: camera {camera.id} of {subject}: expected the person before it, "
+                        f"got joints {-nearest_m:.2f} m behind it in {data_3d}: {subject}/{name}; are "
+                        "these the cameras of this file, their translation in millimetres?"
+                    )
+                if seen_px is None:
+                    keypoints_px = camera.project_px(joints_cam_m)
+                else:
+                    keypoints_px = _cut(seen_px[index], len(world_m), f"{data_2d}: {title}")
+                action = _action(name, data_3d, subject)
+                sequences.append(_sequence(title, action, subject, keypoints_px, joints_cam_m, camera))
+    return sequences
+
+
+def _check_choice(subjects: tuple[str, ...], actions: tuple[str, ...]) -> None:
+    """ValueError for no, repeated or unknown names."""
     for field, values in (("subjects", subjects), ("actions", actions)):
         if not values or len(set(values)) < len(values):
             raise ValueError(f"{field}: expected at least one and each once, got {values}")
     for action in actions:
         if action not in ACTIONS_15:
             raise ValueError(f"actions: expected some of {', '.join(ACTIONS_15)}; got {action!r}")
-    positions = _positions(data_3d, subjects)
-    detections = None if data_2d is None else _detections(data_2d)
-    sequences = []
-    for subject in subjects:
-        if not cameras.get(subject):
-            raise ValueError(
-                f"{cameras_from}: expected the cameras of {subject}, got those of {sorted(map(str, cameras))}"
-            )
-        chosen = {
-            name: world_m for name, world_m in positions[subject].items()
-            if _action(name, data_3d, subject) in actions and (subject, name) not in LEFT_OUT
-        }  # fmt: skip
-        if not chosen:
-            raise ValueError(f"{data_3d}: expected videos of {', '.join(actions)} by {subject}, got none; there are "
-                             f"{', '.join(positions[subject])}")  # fmt: skip
-        for name, world_m in chosen.items():
-            seen_px = None if detections is None else _seen(data_2d, detections, subject, name, len(cameras[subject]))
-            for index, placed in enumerate(cameras[subject]):
-                title = f"{subject}/{name}/{placed.id}"
-                joints_cam_m = placed.to_camera(world_m)
-                nearest_m = float(joints_cam_m[..., 2].min())
-                if nearest_m <= 0:
-                    raise ValueError(f"{cameras_from}: camera {placed.id} of {subject}: expected the person before it, "
-                                     f"got joints {-nearest_m:.2f} m behind it in {data_3d}: {subject}/{name}; are "
-                                     "these the cameras of this file, their translation in millimetres?")  # fmt: skip
-                if seen_px is None:
-                    keypoints_px = placed.project_px(joints_cam_m)
-                else:
-                    keypoints_px = _cut(seen_px[index], len(world_m), f"{data_2d}: {title}")
-                sequence = EvalSequence(
-                    name=title,
-                    action=_action(name, data_3d, subject),
-                    subject=subject,
-                    fps=FPS,
-                    stamps_s=np.arange(len(world_m)) / FPS,
-                    keypoints_px=keypoints_px.astype(np.float32),
-                    confidence=np.ones(keypoints_px.shape[:2], np.float32),
-                    joints_cam_m=joints_cam_m.astype(np.float32),
-                    camera=placed.camera,
-                )
-                sequences.append(sequence)
-    return sequences
+
+
+def _sequence(title, action, subject, keypoints_px, joints_cam_m, placed: PlacedCamera) -> EvalSequence:
+    """One video (T frames) as a sequence; detections carry no confidence in these files, so it is 1."""
+    return EvalSequence(
+        name=title,
+        action=action,
+        subject=subject,
+        fps=FPS,
+        stamps_s=np.arange(len(joints_cam_m)) / FPS,
+        keypoints_px=keypoints_px.astype(np.float32),
+        confidence=np.ones(keypoints_px.shape[:2], np.float32),
+        joints_cam_m=joints_cam_m.astype(np.float32),
+        camera=placed.camera,
+    )
 
 
 def load_h36m_motions(data_3d: str | Path, *, subjects: tuple[str, ...] = TRAIN_SUBJECTS, split: str) -> Motions:

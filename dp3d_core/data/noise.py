@@ -10,6 +10,7 @@ The defaults are measured where they could be: see recipes/detector_noise.md. Kn
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 
 import torch
@@ -18,6 +19,8 @@ from torch import Tensor
 from ..skeleton import MIRROR, PARENTS
 
 J = 17
+Draw = Callable[..., Tensor]
+"""Random numbers of a shape, from the generator of the caller."""
 ARMS, LEGS = (11, 12, 13, 14, 15, 16), (1, 2, 3, 4, 5, 6)
 SWAPS = (ARMS, LEGS, ARMS + LEGS)
 LIMBS = ((2, 3), (5, 6), (12, 13), (15, 16))
@@ -179,47 +182,29 @@ def apply(
 ) -> tuple[Tensor, Tensor]:
     """Corrupt exact keypoints (B, T, 17, 2) at stamps (B, T) seconds into noisy pixels and confidence (B, T, 17).
 
-    `in_image` (B, T, 17) False marks joints no camera pixel shows; they, and joints that are not finite, are treated
-    as occluded (the latter always missing). Missing joints have confidence 0 and lie at pixel 0, 0.
+    `in_image` (B, T, 17) is False for joints outside the picture: they are treated as occluded. Joints that are not
+    finite are always missing. Missing joints have confidence 0 and lie at pixel 0, 0.
     """
-    if keypoints_px.dim() != 4 or keypoints_px.shape[2:] != (J, 2):
-        raise ValueError(f"keypoints_px: expected (B, T, {J}, 2), got {tuple(keypoints_px.shape)}; adapt first")
-    B, T = keypoints_px.shape[:2]
-    if stamps_s.shape != (B, T):
-        raise ValueError(f"stamps_s: expected {(B, T)} seconds, got {tuple(stamps_s.shape)}; one stamp per frame")
-    if in_image is not None and (in_image.shape != (B, T, J) or in_image.dtype != torch.bool):
-        raise ValueError(f"in_image: expected bool {(B, T, J)}, got {in_image.dtype} {tuple(in_image.shape)}")
+    dt_s = _checked_intervals_s(keypoints_px, stamps_s, in_image)
     device = keypoints_px.device
-    dt_s = stamps_s.diff(dim=1, prepend=stamps_s[:, :1]).T.float()
-    if not bool((dt_s >= 0).all()):
-        raise ValueError("stamps_s: expected finite seconds that never decrease; sort the frames by stamp")
-
-    # T leads from here on: the recursions through time then touch contiguous memory.
-    exact = keypoints_px.transpose(0, 1)
-    unknown = ~exact.isfinite().all(-1)
-    exact = exact.masked_fill(unknown[..., None], 0.0)
-    height = person_height_px(exact).float()[..., None]  # (T, B, 1)
-    speed = velocity(exact.float(), dt_s, unknown) / height[..., None].clamp(min=1e-6)  # heights a second
-    speed.clamp_(-3, 3)
 
     def normals(*shape: int) -> Tensor:
         return torch.randn(shape, device=device, generator=generator)
 
+    def uniforms(*shape: int) -> Tensor:
+        return torch.rand(shape, device=device, generator=generator)
+
+    # T leads from here on: the recursions through time then touch contiguous memory.
+    exact = keypoints_px.transpose(0, 1)
+    B = exact.shape[1]
+    unknown = ~exact.isfinite().all(-1)
+    exact = exact.masked_fill(unknown[..., None], 0.0)
+    height = person_height_px(exact).float()[..., None]  # (T, B, 1)
+    speed = velocity(exact.float(), dt_s, unknown) / height[..., None].clamp(min=1e-6)  # heights per second
+    speed.clamp_(-3, 3)
+
     severity = torch.exp(noise.severity_log_std * normals(B, 1))
-
-    # On/off chains: swaps, limbs, halves, whole frame, then per joint: missing, outlier, guess.
-    counts = (len(SWAPS), len(LIMBS), len(HALVES), 1, J, J, J)
-    names = ("swap", "limb_occlusion", "half_occlusion", "frame_missing", "joint_missing", "outlier", "hallucination")
-    share = torch.tensor([getattr(noise, f"{n}_share") for n, c in zip(names, counts) for _ in range(c)], device=device)
-    duration_s = torch.tensor(
-        [getattr(noise, f"{n}_duration_s") for n, c in zip(names, counts) for _ in range(c)], device=device
-    )
-    scaled = (share * severity).clamp(max=0.9)
-    scaled[:, -J:] = share[-J:].clamp(max=0.999)  # a worse sequence is occluded more, not guessed at more
-    uniforms = torch.rand(T, B, len(share), device=device, generator=generator)
-    chains = on_off_chains(dt_s, scaled, duration_s, uniforms)
-    swap, limb, half, frame, missing, outlier, guess = chains.split(counts, dim=-1)
-
+    swap, limb, half, frame, missing, outlier, guess = _states(noise, dt_s, severity, uniforms)
     occluded = (limb.float() @ _members(LIMBS, device) + half.float() @ _members(HALVES, device)) > 0
     if in_image is not None:
         occluded |= ~in_image.transpose(0, 1)
@@ -227,12 +212,62 @@ def apply(
     lost = unknown | frame | missing | (occluded & ~guess)
     swapped = (swap.float() @ _members(SWAPS, device)).remainder(2) > 0.5  # arms within a whole swap swap back
 
-    # Errors in heights: amplitude wanders log-normally, with unit mean square, and takes the confidence along.
+    error, difficulty = _errors(noise, dt_s, speed, severity, guess, outlier, normals)
+    bias = noise.bias_frac * severity[..., None] * normals(B, J, 2)
+    confidence = _confidence(noise, dt_s, difficulty, error, swapped, guess, normals)
+    _center_from_sides(noise, error, confidence, lost, unknown, uniforms(B, 1))
+
+    seen_at = torch.where(swapped[..., None], exact[..., MIRROR, :], exact)
+    noisy = seen_at + (error + bias) * height[..., None]
+    if noise.grid_frac and noise.grid_probability:
+        on_grid = uniforms(B, 1, 1) < noise.grid_probability
+        step = (noise.grid_frac * height.mean(0))[..., None].clamp(min=1e-6)
+        noisy = torch.where(on_grid, (noisy / step).round() * step, noisy)
+    noisy = noisy.masked_fill(lost[..., None], 0.0)
+    confidence = confidence.masked_fill(lost, 0.0)
+    return noisy.transpose(0, 1).to(keypoints_px.dtype), confidence.transpose(0, 1).to(keypoints_px.dtype)
+
+
+def _checked_intervals_s(keypoints_px: Tensor, stamps_s: Tensor, in_image: Tensor | None) -> Tensor:
+    """Seconds (T, B) since the frame before, 0 for the first; ValueError for wrong shapes or stamps."""
+    if keypoints_px.dim() != 4 or keypoints_px.shape[2:] != (J, 2):
+        raise ValueError(f"keypoints_px: expected (B, T, {J}, 2), got {tuple(keypoints_px.shape)}; adapt first")
+    B, T = keypoints_px.shape[:2]
+    if stamps_s.shape != (B, T):
+        raise ValueError(f"stamps_s: expected {(B, T)} seconds, got {tuple(stamps_s.shape)}; one stamp per frame")
+    if in_image is not None and (in_image.shape != (B, T, J) or in_image.dtype != torch.bool):
+        raise ValueError(f"in_image: expected bool {(B, T, J)}, got {in_image.dtype} {tuple(in_image.shape)}")
+    dt_s = stamps_s.diff(dim=1, prepend=stamps_s[:, :1]).T.float()
+    if not bool((dt_s >= 0).all()):
+        raise ValueError("stamps_s: expected finite seconds that never decrease; sort the frames by stamp")
+    return dt_s
+
+
+def _states(noise: DetectorNoise, dt_s: Tensor, severity: Tensor, uniforms: Draw) -> tuple[Tensor, ...]:
+    """What is on in each frame, bool (T, B, n) each: swaps, limbs, halves, frame; missing, outlier, guessed joints."""
+    counts = (len(SWAPS), len(LIMBS), len(HALVES), 1, J, J, J)
+    names = ("swap", "limb_occlusion", "half_occlusion", "frame_missing", "joint_missing", "outlier", "hallucination")
+    of_each = [name for name, count in zip(names, counts) for _ in range(count)]
+    share = torch.tensor([getattr(noise, f"{name}_share") for name in of_each], device=dt_s.device)
+    duration_s = torch.tensor([getattr(noise, f"{name}_duration_s") for name in of_each], device=dt_s.device)
+    scaled = (share * severity).clamp(max=0.9)
+    scaled[:, -J:] = share[-J:].clamp(max=0.999)  # a worse sequence is occluded more, not guessed at more
+    return on_off_chains(dt_s, scaled, duration_s, uniforms(*dt_s.shape, len(share))).split(counts, dim=-1)
+
+
+def _errors(
+    noise: DetectorNoise, dt_s: Tensor, speed: Tensor, severity: Tensor, guess: Tensor, outlier: Tensor, normals: Draw
+) -> tuple[Tensor, Tensor]:
+    """Errors (T, B, 17, 2) in heights of the person, and the difficulty (T, B, 17) that also lowers the confidence.
+
+    The amplitude wanders log-normally with unit mean square.
+    """
+    T, B = dt_s.shape
     difficulty = ornstein_uhlenbeck(dt_s[..., None] / noise.tail_tau_s, normals(T, B, J))
     pace = speed.square().sum(-1).sqrt()  # (T, B, J)
     elapsed = dt_s[..., None] * (1 / noise.drift_tau_s + pace / max(noise.drift_travel_frac, 1e-6))
     drift = ornstein_uhlenbeck(elapsed[..., None], normals(T, B, J, 2))
-    # Occluded joints are guessed from the body: one slow error much larger than that of a joint that is seen.
+    # An occluded joint is guessed from the body: one slow error, much larger than that of a joint that is seen.
     size = torch.where(guess, noise.hallucination_frac, noise.drift_frac)
     amplitude = torch.exp(noise.tail_log_std * difficulty - noise.tail_log_std**2)
     error = drift.mul_((size * amplitude)[..., None])
@@ -240,9 +275,21 @@ def apply(
     fresh = (noise.white_frac + noise.motion_white_s * pace) * amplitude
     error.addcmul_(white, (fresh + noise.outlier_frac * outlier)[..., None])
     error.addcmul_(speed, noise.motion_along_s * normals(T, B, J, 1))
-    error *= severity[..., None] * torch.tensor(noise.joint_scale, device=device)[:, None]
-    bias = noise.bias_frac * severity[..., None] * normals(B, J, 2)
+    error *= severity[..., None] * torch.tensor(noise.joint_scale, device=dt_s.device)[:, None]
+    return error, difficulty
 
+
+def _confidence(
+    noise: DetectorNoise,
+    dt_s: Tensor,
+    difficulty: Tensor,
+    error: Tensor,
+    swapped: Tensor,
+    guess: Tensor,
+    normals: Draw,
+) -> Tensor:
+    """The confidence (T, B, 17) of each joint, in 0 to 1; lower where the error is large."""
+    T, B = dt_s.shape
     logit = (
         noise.confidence_logit
         + noise.confidence_sequence_std * normals(B, 1)
@@ -252,9 +299,14 @@ def apply(
         + noise.swap_confidence_logit * swapped
     )
     logit = torch.where(guess, logit - noise.confidence_logit + noise.hallucination_confidence_logit, logit)
-    confidence = torch.ones_like(logit) if noise.constant_confidence else logit.sigmoid()
+    return torch.ones_like(logit) if noise.constant_confidence else logit.sigmoid()
 
-    central = torch.rand(B, 1, device=device, generator=generator) < noise.central_from_sides_probability
+
+def _center_from_sides(
+    noise: DetectorNoise, error: Tensor, confidence: Tensor, lost: Tensor, unknown: Tensor, uniform: Tensor
+) -> None:
+    """In some sequences, make each central joint of its two sides, in place, as adapters of joint sets do."""
+    central = uniform < noise.central_from_sides_probability
     for joint, sources in CENTRAL.items():
         mean = error[..., sources, :].mean(-2)
         error[..., joint, :] = torch.where(central, mean, error[..., joint, :])
@@ -262,13 +314,3 @@ def apply(
         confidence[..., joint] = torch.where(central[:, 0], worst, confidence[..., joint])
         any_lost = lost[..., sources].any(-1) | unknown[..., joint]
         lost[..., joint] = torch.where(central[:, 0], any_lost, lost[..., joint])
-
-    seen_at = torch.where(swapped[..., None], exact[..., MIRROR, :], exact)
-    noisy = seen_at + (error + bias) * height[..., None]
-    if noise.grid_frac and noise.grid_probability:
-        on_grid = torch.rand(B, 1, 1, device=device, generator=generator) < noise.grid_probability
-        step = (noise.grid_frac * height.mean(0))[..., None].clamp(min=1e-6)
-        noisy = torch.where(on_grid, (noisy / step).round() * step, noisy)
-    noisy = noisy.masked_fill(lost[..., None], 0.0)
-    confidence = confidence.masked_fill(lost, 0.0)
-    return noisy.transpose(0, 1).to(keypoints_px.dtype), confidence.transpose(0, 1).to(keypoints_px.dtype)

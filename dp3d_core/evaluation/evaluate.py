@@ -11,13 +11,12 @@ from typing import Literal
 import torch
 
 from dp3d_core import checkpoint
-from dp3d_core.config import Lookahead
+from dp3d_core.config import Aggregate, Lookahead
 from dp3d_core.data.motions import load_motions
 from dp3d_core.evaluation import benchmarks, methods
 from dp3d_core.evaluation.report import format_report, format_table, write_json
 from dp3d_core.evaluation.scoring import action_scores, fitted_temperature, score
 from dp3d_core.lift import Lifter
-from dp3d_core.model.sampler import Aggregate
 
 OFFLINE_DEFAULTS = {
     "steps": 1, "samples": 1, "aggregate": "mean", "flip": False, "causal": False, "oracle_label": False,

@@ -1,1 +1,6 @@
-"""A live stream, from keypoints to skeletons: who is there, what is known of them, one batch for everybody."""
+"""A live stream, from keypoints to skeletons.
+
+`stream.py` is what users hold; `streams.py` owns everything and runs one network pass for everybody; `intake.py` judges
+pixels; `roster.py` has one camera's clock and knows who is there; `assignment.py` gives ids where the source has none;
+`tracks.py` keeps what is known of each person.
+"""

@@ -6,13 +6,18 @@ neighbouring ones as a view, and nobody's cache is copied when a frame arrives.
 # M most people, W working window, C cached frames, L blocks, G groups, D width, S pooling times, H pooled features
 
 from collections import deque
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from dp3d_core.config import POOL_TIMES_S, POOL_WIDTH, ModelConfig
 from dp3d_core.geometry.gaps import forgotten
 from dp3d_core.geometry.root import Proportions, RootFilter
 from dp3d_core.geometry.viewpoint import Viewpoint
-from dp3d_core.model.prompts import POOL_TIMES_S, POOL_WIDTH
+
+Rows = slice | np.ndarray
+"""Rows of people that lie together, else their indices: reading those makes copies."""
 
 
 class Person:
@@ -20,14 +25,14 @@ class Person:
 
     __slots__ = ("frames", "last_seen_s", "name", "root", "row", "unseen_s", "viewpoint")
 
-    def __init__(self, name, row, stamp_s, window):
+    def __init__(self, name: Any, row: int, stamp_s: float, window: int):
         self.name, self.row = name, row
         self.last_seen_s = stamp_s
-        self.unseen_s = deque(maxlen=window)
+        self.unseen_s: deque[float] = deque(maxlen=window)
         """For how long the person had not been seen, at each frame of the working window, oldest first."""
         self.restart()
 
-    def restart(self):
+    def restart(self) -> None:
         """Forget all but who this is and when they were seen."""
         self.frames = 0
         """Frames that the network has had of this person."""
@@ -37,11 +42,11 @@ class Person:
 class Tracks:
     """Rows of all people. `config` is a `ModelConfig`; `groups` the denoiser's temporal token groups."""
 
-    def __init__(self, config, groups, most_people, window, cameras=1):
+    def __init__(self, config: ModelConfig, groups: int, most_people: int, window: int, cameras: int = 1):
         f32 = np.float32
         self.window = window
         self.cached = config.window_frames - 1
-        self.people = [[] for _ in range(cameras)]
+        self.people: list[list[Person]] = [[] for _ in range(cameras)]
         """Of each camera, in the order of their rows."""
         # as many rows again, never touched: a pass that is filled up to the size of an engine reads beyond its people
         most_people *= 2
@@ -65,10 +70,10 @@ class Tracks:
         self.bones = Proportions(most_people)
         self._views = {}
 
-    def __len__(self):
+    def __len__(self) -> int:
         return sum(map(len, self.people))
 
-    def add(self, camera, name, stamp_s):
+    def add(self, camera: int, name: Any, stamp_s: float) -> Person:
         """Start a person of camera number `camera` in the row behind that camera's last; returns the `Person`."""
         row = len(self)
         # the first person of every later camera goes behind its last one
@@ -82,19 +87,19 @@ class Tracks:
         self._clear(row)
         return person
 
-    def restart(self, person):
+    def restart(self, person: Person) -> None:
         """Let a person go on as somebody new, of the same name and in the same row."""
         person.restart()
         self._clear(person.row)
 
-    def _clear(self, row):
-        # also what is not read before it is filled: nought times a NaN, even one that is masked, is a NaN
+    def _clear(self, row: int) -> None:
+        # also what is masked until it is filled: a masked NaN times zero is a NaN
         for array in self._arrays:
             array[row] = 0
         self.gaps[row] = forgotten(1)
         self.bones.clear(row)
 
-    def remove(self, camera, person):
+    def remove(self, camera: int, person: Person) -> None:
         """Forget a person of camera number `camera`; others move so that no hole is left."""
         people, row = self.people[camera], person.row
         last = people.pop()
@@ -107,7 +112,7 @@ class Tracks:
                 people.insert(0, last)
                 row = self._move(last, row)
 
-    def _move(self, person, row):
+    def _move(self, person: Person, row: int) -> int:
         """Put a person into another row; returns the row that is free now."""
         left, person.row = person.row, row
         for array in self._arrays:
@@ -115,11 +120,8 @@ class Tracks:
         self.bones.move(left, row)
         return left
 
-    def of(self, cameras):
-        """The people of cameras (ascending numbers) in the order of their rows, and those rows.
-
-        The rows are a slice where they lie together, else an array of indices: reading then makes copies.
-        """
+    def of(self, cameras: Sequence[int]) -> tuple[list[Person], Rows]:
+        """The people of cameras (ascending numbers) in the order of their rows, and those rows."""
         people = self.people[cameras[0]]
         if len(cameras) > 1:
             people = [person for camera in cameras for person in self.people[camera]]
@@ -127,7 +129,7 @@ class Tracks:
             return people, slice(people[0].row, people[-1].row + 1)
         return people, np.array([person.row for person in people])
 
-    def memory(self, rows):
+    def memory(self, rows: Rows) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Keys, values, filled and pooled of rows as given by `of`."""
         if not isinstance(rows, slice):
             return self.keys[rows], self.values[rows], self.filled[rows], self.pooled[rows]
@@ -137,7 +139,7 @@ class Tracks:
             self._views[key] = self.keys[rows], self.values[rows], self.filled[rows], self.pooled[rows]
         return self._views[key]
 
-    def shift(self, rows, people):
+    def shift(self, rows: Rows, people: list[Person]) -> None:
         """Make room for a new frame at the end of the working windows."""
         if self.window > 1:
             for array in self._window_arrays:
@@ -146,7 +148,7 @@ class Tracks:
             if person.frames < self.window:
                 self.filled[person.row, -person.frames - 1 :] = 1
 
-    def remember(self, rows, slot, keys, values):
+    def remember(self, rows: slice, slot: int, keys: np.ndarray, values: np.ndarray) -> None:
         """Put the newest frame's keys and values (P, L, G, D) of one camera's rows (slice) into slot of their rings."""
         self.keys[rows, :, :, slot] = keys
         self.values[rows, :, :, slot] = values

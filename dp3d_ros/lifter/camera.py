@@ -1,82 +1,87 @@
-"""One camera of the lifter node: keypoints and CameraInfo in, skeletons out.
-
-A callback converts and adds the frame to the next pass; what comes back is published.
-"""
+"""One camera of the lifter node: a callback converts and adds its frame to the next pass; the answer is published."""
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
-from dp3d_core import Camera
-from dp3d_core.config import to_dict
+from dp3d_core.config import StreamConfig, to_dict
+from dp3d_core.live.stream import Stream
 from dp3d_core.skeleton import joint_set
+from dp3d_core.types import LATE, REPEATED, RESTARTED, Frame, Skeletons
+from dp3d_ros.lifter.camera_model import CameraModel
+from dp3d_ros.lifter.health import Health
+from dp3d_ros.lifter.hri_output import HriOutput
 from dp3d_ros.lifter.inputs import DEFAULT_TOPICS, SOURCES, Subscriptions
 from dp3d_ros.lifter.outputs import Outputs
-from dp3d_ros.lifter.shared_pass import Frame
-from dp3d_ros.lifter.statistics import Statistics
-from dp3d_ros.lifter.timeline import Timeline
-from dp3d_ros.messages.camera_info import camera_from_info, signature
-from dp3d_ros.messages.keypoints import BadMessage, stamp_ns
+from dp3d_ros.lifter.shared_pass import SharedPass
+from dp3d_ros.messages.keypoints import BadMessage
+from dp3d_ros.node.parameters import NodeConfig
 
 BELIEVABLE_AGE_S = 60.0
 """Stamps further than this from the node's clock say that they belong to another clock, not that something is slow."""
+LEFT_OUT = {
+    REPEATED: ("repeated_stamp", "header.stamp: {ns} ns came twice; stamp each frame once"),
+    LATE: ("late_stamp", "header.stamp: {ns} ns is older than the newest frame; frames must come in order"),
+}
+"""Cause and text of a frame that the stream left out."""
 
 
 class CameraChannel:
     """Everything that belongs to one camera; several of them in a node share the network's passes.
 
     node gives clock, logger and `warn(cause, text)`; name is "" for the only camera of a node; stream is this camera's
-    of those that `passes` (a `SharedPass`) pushes, stream_config what it was made with; hri: see `Outputs`.
+    of those that `passes` pushes, stream_config what it was made with; hri: see `Outputs`.
     """
 
-    def __init__(self, node, name, stream, passes, hri, config, stream_config):
+    def __init__(
+        self,
+        node,
+        name: str,
+        stream: Stream,
+        passes: SharedPass,
+        hri: HriOutput | None,
+        config: NodeConfig,
+        stream_config: StreamConfig,
+    ):
         self.name = name
-        self.statistics = Statistics()
-        self.told = {"dropped": 0, "missed": 0}
-        """Losses that the diagnostics have spoken of already."""
-        self._node = node
-        self._config = config
-        self._stream_config = stream_config
+        self.health = Health(node, name)
+        self.statistics = self.health.statistics
+        self._node, self._stream, self._passes = node, stream, passes
+        self._config, self._stream_config = config, stream_config
         self._keypoint_count = len(joint_set(stream_config.joint_set).keypoints)
-        self._camera = None
-        self._camera_signature = None
-        self._camera_problem = BadMessage("no_camera_info", "no CameraInfo has come yet; is its topic remapped?")
-        self._camera_frame_id = ""
-        self._stream, self._passes = stream, passes
-        self._timeline = Timeline(remember=stream_config.lookahead + 1)
-        self._subscriptions = Subscriptions(node, self._incompatible, self._odd, self._count_missed)
-        self._source = None
+        self._model = CameraModel(config, self.health, stream.set_camera)
+        self._subscriptions = Subscriptions(node, self.health)
+        self._source: Any = None
         self._outputs = Outputs(node, name, config, hri)
+        self._epoch_ns: int | None = None
 
     # --- lifecycle -----------------------------------------------------------------------------------------------
 
-    def activate(self):
+    def activate(self) -> None:
         """Subscribe, with nothing left of what was seen before."""
         from sensor_msgs.msg import CameraInfo
 
-        self.reset()
-        self._subscriptions.add(CameraInfo, self._info_topic(), self._on_camera_info)
+        self._reset()
+        info_topic = f"{self.name}/camera_info" if self.name else "camera_info"
+        self._subscriptions.add(CameraInfo, info_topic, self._model.on_camera_info)
         self._source = SOURCES[self._config.input](self._subscriptions, self._keypoint_topic(), self.receive)
 
-    def deactivate(self):
+    def deactivate(self) -> None:
         """Stop listening; the camera is asked for again when activated."""
         self._passes.forget(self)
         self._subscriptions.close()
         self._outputs.deactivate()
-        self._source = self._camera = self._camera_signature = None
+        self._model.forget()
+        self._source = None
         self.statistics.people = 0
 
-    def close(self):
+    def close(self) -> None:
         """Take all publishers and subscriptions back."""
         self.deactivate()
         self._outputs.close()
 
-    def reset(self):
-        """Forget all people and stamps, also a frame that waits for its pass."""
-        self._passes.forget(self)
-        self._stream.reset()
-        self._timeline.restart()
-
-    def configure(self, config, stream_config):
+    def configure(self, config: NodeConfig, stream_config: StreamConfig) -> None:
         """Take over changed `live` parameters; people are kept."""
         self._config = config
         self._outputs.config = config
@@ -85,190 +90,115 @@ class CameraChannel:
         self._stream.configure(**changed)
         self._stream_config = replace(self._stream_config, **changed)
 
-    # --- callbacks -----------------------------------------------------------------------------------------------
+    # --- a frame -----------------------------------------------------------------------------------------------------
 
-    def receive(self, header, read_people):
-        """One frame of keypoints: convert it and add it to the next pass; what is wrong with it is counted and said."""
+    def receive(self, header, convert: Callable) -> None:
+        """One frame of keypoints: convert it and add it to the next pass.
+
+        convert(keypoint_count, camera) gives the `Converted` message or raises BadMessage, which is counted and said.
+        """
         started_s = time.perf_counter()
-        if self._passes.waits(self):
-            self._passes.run()
-        statistics = self.statistics
-        statistics.messages_in += 1
-        statistics.input_rate.tick(started_s)
+        self._passes.finish(self)
+        self.statistics.arrived(started_s)
         try:
-            camera = self._known_camera()
-            header = self._complete(header)
-            people = read_people(self._keypoint_count, camera)
-            statistics.oddities.update(people.oddities)
-            frame = Frame(header, self._admit(header), people, camera, started_s)
+            camera = self._model.camera
+            if camera is None or camera.assumed:
+                camera = self._model.assumed()
+            header, stamp_ns = self._complete(header)
+            keypoints, oddities = convert(self._keypoint_count, camera)
+            self.statistics.oddities += oddities
         except BadMessage as problem:
-            self._drop(problem)
+            self.health.drop(problem)
         except Exception as error:  # the node outlives whatever a frame does; nothing is hidden
             self.fail(error)
         else:
-            self._passes.add(self, frame)
+            if self._epoch_ns is None:
+                self._epoch_ns = stamp_ns  # small numbers keep the nanoseconds that floats of epoch time lose
+            frame = Frame((stamp_ns - self._epoch_ns) * 1e-9, keypoints, header)
+            self._passes.add(self, frame, started_s)
 
-    def answer(self, frame, skeletons, took_s, cameras):
-        """Publish what a pass over frames of so many `cameras`, took_s seconds long, made of this one's."""
+    def answer(self, frame: Frame, skeletons: Skeletons, started_s: float, took_s: float, cameras: int) -> None:
+        """Publish this camera's skeletons.
+
+        frame is the one that was pushed, its callback began at started_s; took_s is the time of the pass, `cameras` the
+        number of cameras in it.
+        """
+        stamp = frame.tag.stamp
+        if skeletons.outcome in LEFT_OUT:
+            cause, text = LEFT_OUT[skeletons.outcome]
+            self.health.drop(BadMessage(cause, text.format(ns=stamp.sec * 1_000_000_000 + stamp.nanosec)))
+            return
         self.statistics.compute.add(took_s)
         self.statistics.shared_passes += cameras > 1
         try:
-            self._publish(skeletons, frame.started_s)
-            self._outputs.publish_keypoints(frame.header, frame.people.keypoints, frame.camera)
+            if skeletons.outcome == RESTARTED:
+                self._outputs.clock_jumped_back()
+                self.health.odd("clock_jumped_back", "stamps jumped back; starting afresh")
+            if skeletons.tag is not None:  # else a lookahead has not filled yet
+                self._publish(skeletons, started_s)
+            if self._config.publish_hri:
+                self._outputs.publish_keypoints(frame.tag, self._stream.keypoints, self._stream.camera)
         except BadMessage as problem:
-            self._drop(problem)
+            self.health.drop(problem)
         except Exception as error:  # as in `receive`
             self.fail(error)
 
-    def fail(self, error):
+    def fail(self, error: Exception) -> None:
         """A frame or the pass that it went through raised: forget all people, go on with the next."""
-        self.reset()
-        self._drop(BadMessage("lift_failed", f"{type(error).__name__}: {error}"))
-
-    def _on_camera_info(self, info):
-        found = signature(info)
-        if found == self._camera_signature:
-            return
-        self._camera_signature = found
-        self._camera_frame_id = info.header.frame_id
-        try:
-            camera = camera_from_info(info)
-        except BadMessage as problem:
-            self._camera, self._camera_problem = None, problem
-            self._odd(problem.cause, str(problem))
-            return
-        if self._camera is not None and not self._camera.assumed:
-            self._odd("camera_changed", "CameraInfo changed; using the new one")
-        self._camera = camera
-        self._stream.set_camera(camera)
-
-    # --- the parts of a frame --------------------------------------------------------------------------------------
-
-    def _known_camera(self):
-        if self._camera is None:
-            if not self._config.assumed_hfov_deg:
-                raise self._camera_problem
-            self._camera = self._assumed_camera()
-            self._stream.set_camera(self._camera)
-        if self._camera.assumed:
-            self._odd(
-                "assumed_camera",
-                f"no calibrated CameraInfo: a field of view of {self._config.assumed_hfov_deg:g} degrees is assumed, "
-                "only root-relative positions mean anything",
-            )
-        return self._camera
-
-    def _assumed_camera(self):
-        width, height = self._config.assumed_width_px, self._config.assumed_height_px
-        if self._camera_signature is not None and self._camera_signature[0] and self._camera_signature[1]:
-            width, height = self._camera_signature[:2]  # uncalibrated, but the image size is known
-        return Camera.from_fov(width=width, height=height, horizontal_fov_deg=self._config.assumed_hfov_deg)
+        self._reset()
+        self.health.drop(BadMessage("lift_failed", f"{type(error).__name__}: {error}"))
 
     def _complete(self, header):
-        """The header with a stamp and a frame: the clock's and the camera's where the input has none."""
+        """The header with a stamp and a frame, the clock's and the camera's where the input has none; nanoseconds."""
         stamp, frame_id = header.stamp, header.frame_id
-        if stamp_ns(stamp) == 0:
-            self._odd("zero_stamp", "header.stamp is zero; using the time of arrival")
-            stamp = self._node.get_clock().now().to_msg()
+        stamp_ns = stamp.sec * 1_000_000_000 + stamp.nanosec
+        if stamp_ns and frame_id:
+            return header, stamp_ns
+        if not stamp_ns:
+            self.health.odd("zero_stamp", "header.stamp is zero; using the time of arrival")
+            now = self._node.get_clock().now()
+            stamp, stamp_ns = now.to_msg(), now.nanoseconds
         if not frame_id:
-            self._odd("no_frame_id", "header.frame_id is empty; using that of CameraInfo")
-            frame_id = self._camera_frame_id
-        if stamp is header.stamp and frame_id == header.frame_id:
-            return header
-        return type(header)(stamp=stamp, frame_id=frame_id)
+            self.health.odd("no_frame_id", "header.frame_id is empty; using that of CameraInfo")
+            frame_id = self._model.frame_id
+        return type(header)(stamp=stamp, frame_id=frame_id), stamp_ns
 
-    def _admit(self, header):
-        """The frame's time in seconds; starts afresh where the stamps have jumped back."""
-        time_ns = stamp_ns(header.stamp)
-        if self._timeline.jumped_back(time_ns):
-            self.reset()
-            self._outputs.clock_jumped_back()
-            self._odd("clock_jumped_back", "stamps jumped back; starting afresh")
-        return self._timeline.admit(time_ns, header)
-
-    def _publish(self, skeletons, started_s):
-        header = self._timeline.header(skeletons.stamp_s) if skeletons.ids else self._timeline.oldest()
-        if header is None:
-            return  # a lookahead has not filled yet
+    def _publish(self, skeletons: Skeletons, started_s: float) -> None:
+        header = skeletons.tag
         names = self._source.names() if self._source is not None else {}
         self._outputs.publish(skeletons, header, names)
-        now_s = time.perf_counter()
-        statistics = self.statistics
-        statistics.frames_out += 1
-        statistics.skeletons_out += len(skeletons.ids)
-        statistics.people = len(skeletons.ids)
-        statistics.output_rate.tick(now_s)
-        statistics.callback_to_publish.add(now_s - started_s)
+        self.statistics.left(len(skeletons.ids), started_s, time.perf_counter())
         clock_ns = self._node.get_clock().now().nanoseconds
-        age_s = (clock_ns - stamp_ns(header.stamp)) * 1e-9
         if not clock_ns:
             return  # with use_sim_time, before the first /clock
+        age_s = (clock_ns - header.stamp.sec * 1_000_000_000 - header.stamp.nanosec) * 1e-9
         if abs(age_s) < BELIEVABLE_AGE_S:
-            statistics.stamp_to_publish.add(age_s)
+            self.statistics.stamp_to_publish.add(age_s)
         else:
-            self._odd(
+            self.health.odd(
                 "stamp_of_another_clock",
                 f"stamps are {age_s:.0f} s away from the node's clock; replaying a bag? set use_sim_time",
             )
 
-    # --- counting --------------------------------------------------------------------------------------------------
+    def _reset(self) -> None:
+        """Forget all people and stamps, also a frame that waits for its pass."""
+        self._passes.forget(self)
+        self._stream.reset()
+        self._epoch_ns = None
 
-    def _count_missed(self, number):
-        if number is None:
-            self.statistics.missed_unknown += 1
-        else:
-            self.statistics.missed += number
+    # --- what is said of it ------------------------------------------------------------------------------------------
 
-    def _drop(self, problem):
-        self.statistics.drops[problem.cause] += 1
-        self.statistics.last_error = str(problem)
-        self._node.warn(self._tag(problem.cause), self._say(str(problem)))
-
-    def _odd(self, cause, text):
-        self.statistics.oddities[cause] += 1
-        self._node.warn(self._tag(cause), self._say(text))
-
-    def _incompatible(self, topic, event):
-        self._odd(
-            "incompatible_qos",
-            f"a publisher on {topic} offers a QoS that does not fit ({event.last_policy_kind}); no messages will come "
-            "from it: change its QoS, or the qos_overrides parameters of this node",
-        )
-
-    # --- small things ----------------------------------------------------------------------------------------------
-
-    def _keypoint_topic(self):
+    def _keypoint_topic(self) -> str:
         topic = DEFAULT_TOPICS[self._config.input]
         if not self.name:
             return topic
         return f"~/{self.name}/keypoints" if topic.startswith("~/") else f"/{self.name}{topic}"
 
-    def _info_topic(self):
-        return f"{self.name}/camera_info" if self.name else "camera_info"
-
-    def _tag(self, cause):
-        return f"{self.name}/{cause}"
-
-    def _say(self, text):
-        return f"{self.name}: {text}" if self.name else text
-
     @property
-    def facts(self):
+    def facts(self) -> dict[str, Any]:
         """What the diagnostics say of this camera beyond the statistics."""
         return {
             "publishers": self._subscriptions.publishers(),
-            "camera": "none" if self._camera is None else "assumed" if self._camera.assumed else "calibrated",
+            "camera": self._model.kind,
             "joint_set": self._stream_config.joint_set,
-        } | {f"stream.{cause}": count for cause, count in sorted(self._stream.counters.items())}
-
-
-def stream_options(config, stream_config):
-    """`stream_config` as the input of `config` needs it; ImportError names a message package that is missing."""
-    source = SOURCES[config.input]
-    source.messages()  # what is missing shall be missed now, not when activated
-    return stream_config if source.joint_set is None else replace(stream_config, joint_set=source.joint_set)
-
-
-def placeholder_camera(config):
-    """Stands in until the first frame, which is not lifted before a camera is known."""
-    return Camera.from_fov(width=config.assumed_width_px, height=config.assumed_height_px)
+        } | self.health.stream_counters(self._stream.counters)

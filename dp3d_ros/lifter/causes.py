@@ -1,4 +1,4 @@
-"""What the diagnostics count, by cause: when it happens, and what to do. Data only; a test finds every cause here.
+"""What the diagnostics count, by cause: when it happens, and what to do. One counter for one cause; data only.
 
 `drop.<cause>` counts whole messages that gave no frame, `odd.<cause>` messages (or points, people) that were odd but
 used, `stream.<cause>` what the lifter met inside, `backend.<cause>` what became of the engines that run the network
@@ -19,13 +19,11 @@ DROPS = {
     "lift_failed": ("the lifter raised; people are forgotten, the node goes on", "report it with `last_error`"),
 }
 ODDITIES = {
-    "unusable_point": ("points with NaN, Inf or absurd pixels, left out", "mend the detector if they are many"),
     "unknown_joint": (
         "joint index outside the joint set, or absurd person index, left out",
         "set the right `joint_set`",
     ),
     "duplicate_point": ("two points of one joint and person; the last counts", "send each joint once"),
-    "score_out_of_range": ("score above 1, used as 1", "send scores in [0, 1]"),
     "detection_without_keypoints": ("yolo detection without keypoints", "use a pose model (yolo…-pose)"),
     "detection_without_track_id": ("yolo detection without track id among others that have one", "check the tracker"),
     "duplicate_person": ("one track id twice in a message; the first counts", "check the tracker"),
@@ -45,14 +43,13 @@ STREAM = {
     "few_joints": ("a person with fewer than `min_joints` joints in a frame: unseen", "lower `min_joints`"),
     "unseen_displaced": ("a new person took the place of one unseen, at `max_people`", "raise `max_people`"),
     "too_many_people": ("people beyond `max_people`, left out", "raise `max_people`"),
-    "not_finite": ("keypoints with NaN or Inf that reached the stream", "report it: the node should catch these"),
-    "confidence_out_of_range": ("confidence outside [0, 1] that reached the stream", "report it: as above"),
-    "duplicate_stamp": ("a frame with the stamp of the last one, left out", "stamp each image once"),
-    "late_stamp": ("a frame up to 0.5 s older than the last one, left out", "keep the order"),
-    "stream_reset": ("a stamp 0.5 s or more back: all people start afresh", "nothing: a bag loops"),
-    "camera_changed": (
-        "a camera is taken over, also the first; where people's rays moved they start afresh",
-        "nothing, if it is meant",
+    "not_finite": (
+        "points with NaN, Inf or pixels beyond a million, left out (before 0.2: `odd.unusable_point`)",
+        "mend the detector if they are many",
+    ),
+    "confidence_out_of_range": (
+        "scores below 0 or above 1, used as 0 or 1 (before 0.2: `odd.score_out_of_range`)",
+        "send scores in [0, 1]",
     ),
     "not_finite_answer": (
         "a broken answer of the network: that person starts afresh",
@@ -60,6 +57,13 @@ STREAM = {
     ),
     "unsolved_root": ("a seen person's distance could not be solved, the filter's was used", "show more joints"),
 }
+COUNTED_ELSEWHERE = {
+    "duplicate_stamp": "drop.repeated_stamp",
+    "late_stamp": "drop.late_stamp",
+    "stream_reset": "odd.clock_jumped_back",
+    "camera_changed": "odd.camera_changed",
+}
+"""Counters of `Stream.counters` whose cause the diagnostics count under another name."""
 BACKEND = {
     "cache_hit": ("an engine came from the cache", "nothing"),
     "cache_miss": ("an engine was not in the cache and was built", "build ahead with `dp3d_core.backends.compile`"),

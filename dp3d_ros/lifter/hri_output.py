@@ -6,7 +6,9 @@ joint_states are left out: they need the URDF of each body (human_description), 
 from rclpy.qos import QoSProfile
 from std_msgs.msg import Header
 
+from dp3d_core import Camera
 from dp3d_core.skeleton import joint_set
+from dp3d_core.types import Keypoints
 from dp3d_ros.lifter.inputs import import_message
 from dp3d_ros.messages.hri import roi_from_keypoints, skeleton_from_keypoints
 from dp3d_ros.messages.ids import topic_token
@@ -18,7 +20,7 @@ ROOT = "/humans/bodies"
 class HriOutput:
     """Publishers of `/humans/bodies`, one for all cameras of a node; those of a body live as long as it is tracked."""
 
-    def __init__(self, node, joint_set_name):
+    def __init__(self, node, joint_set_name: str):
         self._node = node
         self._joint_names = joint_set(joint_set_name).keypoints
         names = ("IdsList", "Skeleton2D", "NormalizedPointOfInterest2D", "NormalizedRegionOfInterest2D")
@@ -30,11 +32,11 @@ class HriOutput:
         """{(camera, person): (body, publisher of skeletons, publisher of boxes)}"""
 
     @staticmethod
-    def names(frames):
+    def names(frames: dict[int, str]) -> dict[int, str]:
         """The ids {person: text} as topic names can hold them."""
         return {person: topic_token(text) for person, text in frames.items()}
 
-    def publish_ids(self, camera, header, frames):
+    def publish_ids(self, camera: str, header, frames: dict[int, str]) -> None:
         """The bodies {person: body} that this camera tracks now, listed with those of the others."""
         for key in [key for key in self._bodies if key[0] == camera]:
             if frames.get(key[1]) != self._bodies[key][0]:
@@ -48,9 +50,9 @@ class HriOutput:
                 )
         self._tracked.publish(self._ids_class(header=header, ids=[body for body, *_ in self._bodies.values()]))
 
-    def publish_keypoints(self, camera_name, header, keypoints, camera):
-        """Keypoints {person: (keypoints_px (K, 2), confidence (K,))} of the tracked bodies among them."""
-        for person, (keypoints_px, confidence) in keypoints.items():
+    def publish_keypoints(self, camera_name: str, header, keypoints: Keypoints, camera: Camera) -> None:
+        """The 2D keypoints of the tracked bodies among them."""
+        for person, keypoints_px, confidence in zip(keypoints.ids, keypoints.xy_px, keypoints.confidence):
             if (camera_name, person) not in self._bodies:
                 continue
             _, skeletons, regions = self._bodies[camera_name, person]
@@ -62,12 +64,12 @@ class HriOutput:
             )
             regions.publish(roi_from_keypoints(keypoints_px, confidence, camera, self._roi_class(header=header)))
 
-    def forget(self, camera):
+    def forget(self, camera: str) -> None:
         """This camera tracks nobody any more; said only where it had said otherwise, and while anybody can hear it."""
         if any(key[0] == camera for key in self._bodies) and self._node.context.ok():
             self.publish_ids(camera, Header(stamp=self._node.get_clock().now().to_msg()), {})
 
-    def close(self):
+    def close(self) -> None:
         """Take all publishers back."""
         for key in list(self._bodies):
             self._remove(key)

@@ -1,31 +1,37 @@
 """Where keypoints come from: one class per message type, all alike to the rest of the node.
 
-A source subscribes and calls `deliver(header, read_people)`, where read_people(keypoint_count, camera) gives the
-`People` of that frame or raises BadMessage. Optional message packages are imported only by the source that needs them.
+A source subscribes and calls `deliver(header, convert)`, where convert(keypoint_count, camera) gives the `Converted`
+message or raises BadMessage. Optional message packages are imported only by the source that needs them.
 """
 
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
+from dp3d_core.config import StreamConfig
+from dp3d_ros.lifter.health import Health
 from dp3d_ros.lifter.statistics import SequenceGaps
 from dp3d_ros.messages.hri import SkeletonFrames, people_from_skeletons
 from dp3d_ros.messages.ids import IdTable, is_topic_token
 from dp3d_ros.messages.pointcloud2 import people_from_cloud
 from dp3d_ros.messages.yolo import people_from_detections
+from dp3d_ros.node.parameters import NodeConfig
 
 MAX_BODIES = 64
 """More bodies than these in one list are a fault, not a crowd: each costs a subscription."""
 
 
-def newest_wins():
+def newest_wins() -> QoSProfile:
     """Best effort, depth 1: a node that falls behind drops frames instead of lagging."""
     return QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
-def import_message(package, name, parameter):
+def import_message(package: str, name: str, parameter: str) -> Any:
     """A class of an optional message package; ImportError names the package to install."""
     from importlib import import_module
 
@@ -41,41 +47,43 @@ def import_message(package, name, parameter):
 class Subscriptions:
     """Subscriptions of one source, made and ended together; incompatible publishers are reported, not just ignored."""
 
-    def __init__(self, node, on_incompatible, on_odd, on_missed):
-        self.odd = on_odd
-        """odd(cause, text) counts and says what a source leaves out."""
+    def __init__(self, node, health: Health):
+        self.health = health
         self._node = node
-        self._on_incompatible = on_incompatible
-        self._on_missed = on_missed
-        self._alive = {}
+        self._alive: dict[str, Any] = {}
 
-    def add(self, message_class, topic, callback, overridable=True):
+    def add(self, message_class, topic: str, callback: Callable, overridable: bool = True) -> str:
         """Subscribe; `qos_overrides` parameters of the topic apply. Returns the topic's name after all remappings."""
-        events = SubscriptionEventCallbacks(incompatible_qos=partial(self._on_incompatible, topic))
-        options = QoSOverridingOptions.with_default_policies() if overridable else None
         self._alive[topic] = self._node.create_subscription(
-            message_class, topic, callback, newest_wins(), event_callbacks=events, qos_overriding_options=options,
-        )  # fmt: skip
+            message_class,
+            topic,
+            callback,
+            newest_wins(),
+            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=self.health.incompatible_with(topic)),
+            qos_overriding_options=QoSOverridingOptions.with_default_policies() if overridable else None,
+        )
         return self._alive[topic].topic_name
 
-    def add_keypoints(self, message_class, topic, callback, overridable=True):
-        """Subscribe likewise; messages that never arrived are counted: on_missed(how many, or None if unknown)."""
+    def add_keypoints(self, message_class, topic: str, callback: Callable, overridable: bool = True) -> None:
+        """Subscribe likewise; messages that never arrived are counted."""
         gaps = SequenceGaps()
 
         def receive(message, info):
-            self._on_missed(gaps.missed(info, lambda: self._node.count_publishers(name)))
+            self.health.statistics.lost(gaps.missed(info, lambda: self._node.count_publishers(name)))
             callback(message)
 
         name = self.add(message_class, topic, receive, overridable)
 
-    def remove(self, topic):
+    def remove(self, topic: str) -> None:
+        """Unsubscribe."""
         self._node.destroy_subscription(self._alive.pop(topic))
 
-    def close(self):
+    def close(self) -> None:
+        """Unsubscribe from all."""
         for topic in list(self._alive):
             self.remove(topic)
 
-    def publishers(self):
+    def publishers(self) -> int:
         """How many publishers there are on all topics."""
         return sum(self._node.count_publishers(item.topic_name) for item in self._alive.values())
 
@@ -85,7 +93,7 @@ class CloudSource:
 
     joint_set = None
 
-    def __init__(self, subscriptions, topic, deliver):
+    def __init__(self, subscriptions: Subscriptions, topic: str, deliver: Callable):
         self.names = dict
         self._deliver = deliver
         subscriptions.add_keypoints(*self.messages(), topic, self._receive)
@@ -104,7 +112,7 @@ class YoloSource:
 
     joint_set = "coco17"
 
-    def __init__(self, subscriptions, topic, deliver):
+    def __init__(self, subscriptions: Subscriptions, topic: str, deliver: Callable):
         self._ids = IdTable()
         self.names = self._ids.names
         self._deliver = deliver
@@ -123,7 +131,7 @@ class HriSource:
 
     joint_set = "hri18"
 
-    def __init__(self, subscriptions, topic, deliver):
+    def __init__(self, subscriptions: Subscriptions, topic: str, deliver: Callable):
         self._ids = IdTable()
         self.names = self._ids.names
         self._deliver = deliver
@@ -156,12 +164,12 @@ class HriSource:
         bodies = sorted({body for body in ids if is_topic_token(body)})
         if len(bodies) < len(set(ids)):
             bad = next(body for body in ids if not is_topic_token(body))
-            self._subscriptions.odd(
+            self._subscriptions.health.odd(
                 "bad_body_id",
                 f"IdsList.ids: {bad[:40]!r} fits in no topic name; use letters, digits and single _, letter first",
             )
         if len(bodies) > MAX_BODIES:
-            self._subscriptions.odd("too_many_bodies", f"IdsList.ids: {len(bodies)} bodies, using {MAX_BODIES}")
+            self._subscriptions.health.odd("too_many_bodies", f"IdsList.ids: {len(bodies)} bodies, using {MAX_BODIES}")
         return set(bodies[:MAX_BODIES])
 
     def _receive(self, body, message):
@@ -174,3 +182,10 @@ class HriSource:
 
 SOURCES = {"pointcloud2": CloudSource, "yolo": YoloSource, "hri": HriSource}
 DEFAULT_TOPICS = {"pointcloud2": "~/keypoints", "yolo": "/yolo/tracking", "hri": "/humans/bodies/tracked"}
+
+
+def stream_options(config: NodeConfig, stream_config: StreamConfig) -> StreamConfig:
+    """`stream_config` as the input of `config` needs it; ImportError names a message package that is missing."""
+    source = SOURCES[config.input]
+    source.messages()  # what is missing shall be missed now, not when activated
+    return stream_config if source.joint_set is None else replace(stream_config, joint_set=source.joint_set)

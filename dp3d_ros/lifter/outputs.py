@@ -1,9 +1,15 @@
 """Publishers of one camera: typed skeletons, markers, TF, ROS4HRI; each switchable. Knows nothing of lifting."""
 
+from typing import Any
+
+from dp3d_core import Camera
+from dp3d_core.types import Keypoints, Skeletons
+from dp3d_ros.lifter.hri_output import HriOutput
 from dp3d_ros.lifter.target_frame import TargetFrame
 from dp3d_ros.messages.markers import markers_from_skeletons
 from dp3d_ros.messages.pointcloud2 import cloud_from_skeletons
 from dp3d_ros.messages.tf import tf_from_skeletons, tf_message_class
+from dp3d_ros.node.parameters import NodeConfig
 from dp3d_ros.node.publishers import lifecycle_publisher
 
 
@@ -13,7 +19,7 @@ class Outputs:
     hri: the `HriOutput` that all cameras of the node share, or None.
     """
 
-    def __init__(self, node, camera, config, hri):
+    def __init__(self, node, camera: str, config: NodeConfig, hri: HriOutput | None):
         from sensor_msgs.msg import PointCloud2
         from visualization_msgs.msg import MarkerArray
 
@@ -21,8 +27,9 @@ class Outputs:
         self._node = node
         self._camera, self._prefix = camera, f"{camera}_" if camera else ""
         self._hri = hri
-        self._publishers = []
-        self._target = self._tf = None
+        self._publishers: list[Any] = []
+        self._target: TargetFrame | None = None
+        self._tf: Any = None
         if config.target_frame:
             self._target = TargetFrame(node, config.target_frame)
         if config.publish_tf:
@@ -31,7 +38,7 @@ class Outputs:
         self._skeletons = self._publisher(PointCloud2, f"{home}skeletons")
         self._markers = self._publisher(MarkerArray, f"{home}markers")
 
-    def publish(self, skeletons, header, names):
+    def publish(self, skeletons: Skeletons, header, names: dict[int, str]) -> None:
         """One frame; also one with nobody, so that whoever listens knows that the lifter lives.
 
         names {person: text}: ids of the detector that are no numbers.
@@ -47,34 +54,39 @@ class Outputs:
         if self.config.publish_markers and self._markers.get_subscription_count():
             self._markers.publish(
                 markers_from_skeletons(
-                    skeletons, header, lifetime_s=self.config.marker_lifetime_s, sigmas=self.config.marker_sigmas,
-                    labels=self.config.marker_labels, prefix=self._prefix, names=names,
+                    skeletons,
+                    header,
+                    lifetime_s=self.config.marker_lifetime_s,
+                    sigmas=self.config.marker_sigmas,
+                    labels=self.config.marker_labels,
+                    prefix=self._prefix,
+                    names=names,
                 )
-            )  # fmt: skip
+            )
         if self._tf is not None and skeletons.ids:
             self._tf.publish(tf_from_skeletons(skeletons, header, frames))
 
-    def publish_keypoints(self, header, keypoints, camera):
-        """The 2D keypoints that just came in, where ROS4HRI shall have them; nameless people's belong to nobody."""
-        if self._hri is not None and isinstance(keypoints, dict):
+    def publish_keypoints(self, header, keypoints: Keypoints | None, camera: Camera) -> None:
+        """The 2D keypoints of the frame that just came in, for ROS4HRI."""
+        if self._hri is not None and keypoints is not None:
             self._hri.publish_keypoints(self._camera, header, keypoints, camera)
 
-    def clock_jumped_back(self):
+    def clock_jumped_back(self) -> None:
         """What is known of later times is of another run."""
         if self._target is not None:
             self._target.forget()
 
-    def deactivate(self):
+    def deactivate(self) -> None:
         """Nobody is tracked any more."""
         if self._hri is not None:
             self._hri.forget(self._camera)
 
-    def close(self):
+    def close(self) -> None:
         for publisher in self._publishers:
             self._node.destroy_lifecycle_publisher(publisher)
         if self._target is not None:
             self._target.close()
 
-    def _publisher(self, message_class, topic, depth=5):
+    def _publisher(self, message_class, topic: str, depth: int = 5) -> Any:
         self._publishers.append(lifecycle_publisher(self._node, message_class, topic, depth))
         return self._publishers[-1]

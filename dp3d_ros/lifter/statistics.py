@@ -1,6 +1,8 @@
 """Latencies, rates and counters of a live node. Knows nothing of ROS; time comes in as an argument."""
 
 from collections import Counter, deque
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -8,13 +10,13 @@ import numpy as np
 class Latencies:
     """Percentiles over the newest `size` values, in milliseconds."""
 
-    def __init__(self, size=2048):
-        self._values_ms = deque(maxlen=size)
+    def __init__(self, size: int = 2048):
+        self._values_ms: deque[float] = deque(maxlen=size)
 
-    def add(self, latency_s):
+    def add(self, latency_s: float) -> None:
         self._values_ms.append(latency_s * 1e3)
 
-    def percentiles(self):
+    def percentiles(self) -> dict[str, float]:
         """{"p50": ms, "p95": ms, "p99": ms}, rounded to microseconds; empty while there are no values."""
         if not self._values_ms:
             return {}
@@ -25,19 +27,19 @@ class Latencies:
 class Rate:
     """Events per second over the last `window_s` seconds."""
 
-    def __init__(self, window_s=2.0):
+    def __init__(self, window_s: float = 2.0):
         self._window_s = window_s
-        self._times_s = deque()
+        self._times_s: deque[float] = deque()
 
-    def tick(self, now_s):
+    def tick(self, now_s: float) -> None:
         self._times_s.append(now_s)
         self._forget(now_s)
 
-    def hz(self, now_s):
+    def hz(self, now_s: float) -> float:
         self._forget(now_s)
         return len(self._times_s) / self._window_s
 
-    def _forget(self, now_s):
+    def _forget(self, now_s: float) -> None:
         while self._times_s and now_s - self._times_s[0] > self._window_s:
             self._times_s.popleft()
 
@@ -46,9 +48,9 @@ class SequenceGaps:
     """How many messages of a topic never arrived, from its publishers' sequence numbers (newest wins at depth 1)."""
 
     def __init__(self):
-        self._last = {}
+        self._last: dict[bytes | None, int] = {}
 
-    def missed(self, info, publishers):
+    def missed(self, info: dict[str, Any], publishers: Callable[[], int]) -> int | None:
         """Messages lost since the previous one of this publisher; None where nothing can be known.
 
         info: what rclpy tells of the message, as a dict. Up to Jazzy it does not tell whose the sequence number is:
@@ -69,11 +71,11 @@ class SequenceGaps:
 class Throttle:
     """Lets the same warning through at most every `every_s` seconds, one clock for each cause."""
 
-    def __init__(self, every_s):
+    def __init__(self, every_s: float):
         self.every_s = every_s
-        self._last_s = {}
+        self._last_s: dict[str, float] = {}
 
-    def ready(self, cause, now_s):
+    def ready(self, cause: str, now_s: float) -> bool:
         if cause in self._last_s and now_s - self._last_s[cause] < self.every_s:
             return False
         self._last_s[cause] = now_s
@@ -81,16 +83,16 @@ class Throttle:
 
 
 class Statistics:
-    """All that the diagnostics of one camera tell.
+    """All that the diagnostics of one camera count.
 
     messages_in = frames_out + all drops + the frames that a lookahead still holds; `missed` messages never arrived, and
     before `missed_unknown` messages it cannot be told whether others were missed.
     """
 
     def __init__(self):
-        self.drops = Counter()
+        self.drops: Counter[str] = Counter()
         """Whole messages that gave no frame, by cause."""
-        self.oddities = Counter()
+        self.oddities: Counter[str] = Counter()
         """What was odd about messages that were used all the same, by cause."""
         self.messages_in = 0
         self.missed = self.missed_unknown = 0
@@ -105,3 +107,23 @@ class Statistics:
         self.callback_to_publish = Latencies()
         self.compute = Latencies()
         self.last_error = ""
+
+    def arrived(self, now_s: float) -> None:
+        """A message came in."""
+        self.messages_in += 1
+        self.input_rate.tick(now_s)
+
+    def lost(self, number: int | None) -> None:
+        """So many messages never arrived; None: nothing tells."""
+        if number is None:
+            self.missed_unknown += 1
+        else:
+            self.missed += number
+
+    def left(self, people: int, started_s: float, now_s: float) -> None:
+        """A frame of so many people was published; the callback of its message began at started_s."""
+        self.frames_out += 1
+        self.skeletons_out += people
+        self.people = people
+        self.output_rate.tick(now_s)
+        self.callback_to_publish.add(now_s - started_s)

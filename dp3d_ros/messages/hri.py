@@ -3,8 +3,10 @@
 
 import numpy as np
 
+from dp3d_core.geometry.camera import Camera
 from dp3d_core.skeleton import joint_set
-from dp3d_ros.messages.keypoints import BadMessage, People, stamp_ns, usable
+from dp3d_ros.messages.ids import IdTable
+from dp3d_ros.messages.keypoints import BadMessage, Converted, Oddities, packed, stamp_ns
 
 KEYPOINTS = 18
 OPEN_FRAMES = 2
@@ -41,24 +43,19 @@ class SkeletonFrames:
         return [self._open.pop(stamp) for stamp in list(self._open)[: max(count, 0)]]
 
 
-def people_from_skeletons(bodies, ids, camera):
-    """People of one frame {body id: Skeleton2D}; `ids` an `IdTable`, `camera` gives the image size in pixels."""
-    people = People()
-    for body, message in bodies.items():
+def people_from_skeletons(bodies: dict, ids: IdTable, camera: Camera) -> Converted:
+    """People of one frame {body id: Skeleton2D}; `camera` gives the image size in pixels."""
+    people = []
+    for message in bodies.values():
         if len(message.skeleton) != KEYPOINTS:
             raise BadMessage(
                 "bad_skeleton", f"Skeleton2D.skeleton: expected {KEYPOINTS} points, got {len(message.skeleton)}"
             )
         points = np.array([(point.x, point.y, point.c) for point in message.skeleton], np.float32)
         with np.errstate(over="ignore"):
-            keypoints_px = points[:, :2] * np.array([camera.width, camera.height], np.float32)
-        confidence = points[:, 2]
-        good = usable(keypoints_px, confidence)
-        people.oddities["unusable_point"] += int((~good & (confidence != 0)).sum())
-        keypoints_px[~good], confidence[~good] = 0, 0
-        people.keypoints[ids.number(body)] = keypoints_px, np.clip(confidence, 0, 1)
-    people.oddities = +people.oddities
-    return people
+            points[:, :2] *= np.array([camera.width, camera.height], np.float32)
+        people.append(points)
+    return Converted(packed(map(ids.number, bodies), people, KEYPOINTS), Oddities())
 
 
 def skeleton_from_keypoints(keypoints_px, confidence, joint_names, camera, message, point_class):

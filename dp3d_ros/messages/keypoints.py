@@ -1,39 +1,40 @@
-"""What every input conversion returns, and how it refuses a message. Knows nothing of ROS."""
-# K keypoints of the detector's joint set
+"""What every input conversion returns, and how it refuses a message. Knows nothing of ROS.
+
+Conversions pack a message's keypoints as they come. What is a pixel and what is a confidence, the core alone judges.
+"""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
-MAX_PIXEL = 1e6
-"""Coordinates beyond this are no pixels of any camera: they count as missing."""
+from dp3d_core.types import Keypoints
+
+Oddities = Counter[str]
+"""What was odd about a message that is used all the same, by cause."""
 
 
 class BadMessage(ValueError):
     """A message that cannot be used at all; `cause` is the name of its counter in the diagnostics."""
 
-    def __init__(self, cause, text):
+    def __init__(self, cause: str, text: str):
         super().__init__(text)
         self.cause = cause
 
 
-@dataclass(slots=True, kw_only=True)
-class People:
-    """The people of one frame: pixels and confidences by person, and what was odd about the message, by cause."""
+class Converted(NamedTuple):
+    """The people of one frame."""
 
-    keypoints: dict | list = field(default_factory=dict)
-    """{person id: (keypoints_px (K, 2) float32, confidence (K,) float32)}; confidence 0 = missing. Or a list of such
-    pairs where the source has no ids: the stream then assigns them."""
-    oddities: Counter = field(default_factory=Counter)
+    keypoints: Keypoints
+    oddities: Oddities
 
 
-def usable(points_px, scores):
-    """Which of the points have a finite, believable pixel and a finite score above 0: (N,) bool."""
-    with np.errstate(invalid="ignore"):
-        return np.isfinite(scores) & (scores > 0) & (np.abs(points_px) <= MAX_PIXEL).all(axis=-1)
+def packed(ids, people: list[np.ndarray], keypoint_count: int) -> Keypoints:
+    """`Keypoints` of people (K, 3) float32 as x, y, confidence; ids: one for each, or None."""
+    points = np.array(people, np.float32).reshape(-1, keypoint_count, 3)
+    return Keypoints(ids=None if ids is None else tuple(ids), xy_px=points[..., :2], confidence=points[..., 2])
 
 
-def stamp_ns(stamp):
+def stamp_ns(stamp) -> int:
     """builtin_interfaces/Time as integer nanoseconds."""
     return stamp.sec * 1_000_000_000 + stamp.nanosec

@@ -8,7 +8,8 @@ Knows nothing of rclpy; message classes are imported only to write.
 
 import numpy as np
 
-from dp3d_ros.messages.keypoints import BadMessage, People, usable
+from dp3d_core.types import Keypoints, Skeletons
+from dp3d_ros.messages.keypoints import BadMessage, Converted, Oddities
 
 MAX_POINTS = 65536
 MAX_PERSON = 2**31 - 1
@@ -24,7 +25,7 @@ SKELETON_DTYPE = np.dtype(
 )  # fmt: skip
 
 
-def read_points(cloud, required):
+def read_points(cloud, required: tuple[str, ...]) -> np.ndarray:
     """The points of `cloud` as a structured array; BadMessage where layout, types or length do not hold together."""
     layout = {}
     for item in cloud.fields:
@@ -74,41 +75,36 @@ def read_points(cloud, required):
     return np.frombuffer(data.tobytes(), dtype, count=count)
 
 
-def people_from_cloud(cloud, keypoint_count):
+def people_from_cloud(cloud, keypoint_count: int) -> Converted:
     """The people of one keypoint cloud.
 
-    keypoint_count K is that of the joint set. Unusable points (NaN, Inf, absurd pixels, unknown joint or person) count
-    as missing keypoints; of two points of one joint the later wins. BadMessage where the whole cloud is unreadable.
+    keypoint_count K is that of the joint set. Points of an unknown joint or person are left out; of two points of one
+    joint the later wins. BadMessage where the whole cloud is unreadable.
     """
     points = read_points(cloud, ("x", "y", "score", "joint", "person"))
-    people = People()
-    if not len(points):
-        return people
-    with np.errstate(over="ignore"):  # a float64 field may exceed float32
-        pixels = np.stack([points["x"], points["y"]], axis=-1).astype(np.float32)
-        scores = points["score"].astype(np.float32)
     joints, persons = points["joint"].astype(np.int64), points["person"].astype(np.int64)
+    scores = points["score"]
     known = (joints >= 0) & (joints < keypoint_count) & (persons <= MAX_PERSON)
-    good = usable(pixels, scores)
-    people.oddities["unknown_joint"] = int((~known).sum())
-    people.oddities["unusable_point"] = int((known & ~good & (scores != 0)).sum())
-    people.oddities["score_out_of_range"] = int((known & good & (scores > 1)).sum())
-    scores = np.clip(scores, 0, 1)
-    ids, member = np.unique(persons, return_inverse=True)
-    keypoints_px = np.zeros((len(ids), keypoint_count, 2), np.float32)
+    used = known & (scores != 0)
+    ids = np.unique(persons[persons <= MAX_PERSON])
+    where = np.searchsorted(ids, persons[used]), joints[used]
+    xy_px = np.zeros((len(ids), keypoint_count, 2), np.float32)
     confidence = np.zeros((len(ids), keypoint_count), np.float32)
-    use = known & good
-    keypoints_px[member[use], joints[use]] = pixels[use]
-    confidence[member[use], joints[use]] = scores[use]
-    people.oddities["duplicate_point"] = int(use.sum() - (confidence > 0).sum())
-    people.keypoints = {
-        int(person): (keypoints_px[i], confidence[i]) for i, person in enumerate(ids) if person <= MAX_PERSON
-    }
-    people.oddities = +people.oddities  # forget the zeros
-    return people
+    with np.errstate(over="ignore"):  # a float64 field may exceed float32; the stream leaves such points out
+        xy_px[(*where, 0)], xy_px[(*where, 1)] = points["x"][used], points["y"][used]
+        confidence[where] = scores[used]
+    oddities = Oddities()
+    if not known.all():
+        oddities["unknown_joint"] = int((~known).sum())
+    given = np.zeros(confidence.shape, bool)
+    given[where] = True
+    doubles = np.count_nonzero(used) - np.count_nonzero(given)
+    if doubles:
+        oddities["duplicate_point"] = doubles
+    return Converted(Keypoints(ids=tuple(ids.tolist()), xy_px=xy_px, confidence=confidence), oddities)
 
 
-def cloud_from_people(people, header):
+def cloud_from_people(people: dict, header):
     """A keypoint cloud from {person: (keypoints_px (K, 2), confidence (K,))}; missing keypoints are left out."""
     persons, joints, pixels, scores = [], [], [], []
     for person, (keypoints_px, confidence) in people.items():
@@ -125,7 +121,7 @@ def cloud_from_people(people, header):
     return _write(points, header)
 
 
-def cloud_from_skeletons(skeletons, header):
+def cloud_from_skeletons(skeletons: Skeletons, header):
     """The typed skeleton cloud of `dp3d_core.Skeletons`: 17 points a person, in the camera's optical frame.
 
     sigma is the standard deviation of the joint about its own root, root_sigma that of the root along its ray.
@@ -142,7 +138,7 @@ def cloud_from_skeletons(skeletons, header):
     return _write(points.reshape(-1), header)
 
 
-def skeletons_from_cloud(cloud):
+def skeletons_from_cloud(cloud) -> dict[int, tuple]:
     """The reverse of `cloud_from_skeletons`: {person: (joints_m (17, 3), sigma_m (17,), root_sigma_m)} float32.
 
     Absent joints are NaN.
@@ -161,7 +157,7 @@ def skeletons_from_cloud(cloud):
     return skeletons
 
 
-def _write(points, header):
+def _write(points: np.ndarray, header):
     from sensor_msgs.msg import PointCloud2, PointField
 
     codes = {code: number for number, code in _FORMATS.items()}

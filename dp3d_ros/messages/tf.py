@@ -5,6 +5,7 @@ The numbers need NumPy only; message classes are imported to write, tf2_msgs bei
 # P people, L links
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from dp3d_core.skeleton import JOINT_NAMES
 
@@ -54,22 +55,11 @@ def link_rotations(joints_m):
 
 def quaternions(rotations):
     """Rotation matrices (..., 3, 3) to unit quaternions (..., 4) as x, y, z, w with w >= 0."""
-    m = np.asarray(rotations, np.float64)
-    trace = m[..., 0, 0] + m[..., 1, 1] + m[..., 2, 2]
-    # Four ways to the same quaternion; the one with the largest pivot is free of cancellation.
-    diagonal = np.stack([m[..., 0, 0], m[..., 1, 1], m[..., 2, 2], trace], -1)
-    columns = np.empty((*trace.shape, 4, 4))
-    for i, j, k in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
-        columns[..., i, i] = 1 + 2 * m[..., i, i] - trace
-        columns[..., i, j] = m[..., j, i] + m[..., i, j]
-        columns[..., i, k] = m[..., k, i] + m[..., i, k]
-        columns[..., i, 3] = m[..., k, j] - m[..., j, k]
-        columns[..., 3, i] = columns[..., i, 3]
-    columns[..., 3, 3] = 1 + trace
-    best = diagonal.argmax(-1)
-    chosen = np.take_along_axis(columns, best[..., None, None], axis=-2)[..., 0, :]
-    chosen = chosen / np.linalg.norm(chosen, axis=-1, keepdims=True)
-    return np.where(chosen[..., 3:] < 0, -chosen, chosen)
+    rotations = np.asarray(rotations, np.float64)
+    found = np.empty((*rotations.shape[:-2], 4))
+    if found.size:
+        found[...] = Rotation.from_matrix(rotations.reshape(-1, 3, 3)).as_quat().reshape(found.shape)
+    return np.where(found[..., 3:] < 0, -found, found)
 
 
 def link_transforms(joints_m):

@@ -3,11 +3,11 @@
 `NodeConfig` has what only the node needs; everything about lifting comes from `dp3d_core.config.StreamConfig`.
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import Field, dataclass, fields, replace
+from typing import Any
 
-from dp3d_core.config import option, validate
+from dp3d_core.config import PRECISIONS, option, validate
 
-PRECISIONS = ("float32", "float16", "bfloat16")
 INPUTS = ("pointcloud2", "yolo", "hri")
 
 
@@ -60,7 +60,7 @@ class NodeConfig:
             raise ValueError(f"NodeConfig.cameras: expected one or more different names, got {list(self.cameras)}")
 
 
-def describe(item):
+def describe(item: Field) -> dict[str, Any]:
     """One dataclass field as {type, default, description, constraints, low, high}; plain values, no ROS."""
     meta = item.metadata
     unit = f" [{meta['unit']}]" if meta.get("unit") else ""
@@ -80,12 +80,23 @@ def describe(item):
     }
 
 
-def all_fields(*classes):
+def all_fields(*classes: type) -> dict[str, Field]:
     """The fields of several config classes by name; their names never clash."""
     return {item.name: item for cls in classes for item in fields(cls)}
 
 
-def declare(node, *classes, read_only=False):
+def setup(node, *classes: type, read_only: bool = False) -> tuple[Any, ...]:
+    """Declare the fields of the config classes as parameters and read them; one config each.
+
+    Parameters that were given and are not known are named in the log. read_only: see `declare`.
+    """
+    declare(node, *classes, read_only=read_only)
+    for name in unknown_overrides(node):
+        node.get_logger().warning(f"parameter {name!r} is not known and has no effect; see `ros2 param list`")
+    return tuple(read(node, cls) for cls in classes)
+
+
+def declare(node, *classes: type, read_only: bool = False) -> None:
     """Declare every field of the config classes as a parameter of `node`; rclpy raises on wrong types and ranges.
 
     read_only: for nodes that read their parameters once, at start.
@@ -110,7 +121,7 @@ def declare(node, *classes, read_only=False):
         node.declare_parameter(facts["name"], default, descriptor)
 
 
-def read(node, cls):
+def read(node, cls: type) -> Any:
     """The present parameters as `cls`; ValueError says which value does not fit."""
     values = {}
     for item in fields(cls):
@@ -119,7 +130,7 @@ def read(node, cls):
     return cls(**values)
 
 
-def refusal(changes, configs, running):
+def refusal(changes: dict[str, Any], configs: tuple[Any, ...], running: bool) -> str:
     """Why the parameter changes {name: value} are refused, or "" when they fit.
 
     configs are the present config objects; running: the node is configured, so only `live` fields may change.
@@ -141,7 +152,7 @@ def refusal(changes, configs, running):
     return ""
 
 
-def unknown_overrides(node, *classes):
+def unknown_overrides(node) -> list[str]:
     """Parameters given in files or on the command line that no declared parameter takes: most likely typos."""
     given = getattr(node, "_parameter_overrides", {})
     return sorted(name for name in given if not node.has_parameter(name) and not name.startswith("qos_overrides."))

@@ -6,7 +6,8 @@ import pytest
 import torch
 from helpers import CAMERA, LENS, random_lifter, seen, swing, tiny_config, walk
 
-from dp3d_core import lift as lift_module
+from dp3d_core import offline
+from dp3d_core.config import LiftConfig
 from dp3d_core.data.actions import ACTIONS
 from dp3d_core.geometry.camera import Camera, turn_to
 from dp3d_core.geometry.observation import follow_all, observe
@@ -103,15 +104,15 @@ def test_only_time_differences_matter():
     np.testing.assert_allclose(later.joints_cam_m, now.joints_cam_m, atol=2e-3)
 
 
-def test_causal_lift_ignores_the_future():
+def test_causal_lift_ignores_the_future(monkeypatch):
     """The poses do not know what comes; only the root's smoothing and the bone lengths look both ways."""
     lifter = random_lifter()
     pixels, confidence = seen(walk(STAMPS_S))
     other = pixels.copy()
     other[30:] += 40
     calls = []
-    original = lifter._denoise
-    lifter._denoise = lambda *given, **options: calls.append(original(*given, **options)) or calls[-1]
+    original = offline.denoise
+    monkeypatch.setattr(offline, "denoise", lambda *given: calls.append(original(*given)) or calls[-1])
     for sequence in (pixels, other):
         lift(lifter, sequence, confidence, causal=True)
         lift(lifter, sequence, confidence, causal=False)
@@ -127,7 +128,10 @@ def test_what_happens_much_later_changes_no_pose_and_no_action():
     pixels, confidence = seen(walk(stamps_s))
     other = pixels.copy()
     other[80:] += 60 * np.random.default_rng(0).normal(size=other[80:].shape)
-    denoised = lambda data: lifter._denoise(*observed(lifter, data, confidence, stamps_s))  # noqa: E731
+
+    def denoised(data):
+        return offline.denoise(lifter.denoiser, *observed(lifter, data, confidence, stamps_s), LiftConfig())
+
     before = 80 - 3 * (lifter.config.window_frames - 1)
     for now, changed in zip(denoised(pixels), denoised(other), strict=True):
         frames = -3 if now.ndim == 4 else 0
@@ -137,7 +141,7 @@ def test_what_happens_much_later_changes_no_pose_and_no_action():
 
 
 def observed(lifter, pixels, confidence, stamps_s):
-    """What the network sees of a sequence, and its seconds, as `Lifter._denoise` takes them."""
+    """What the network sees of a sequence, and its seconds, as `offline.denoise` takes them."""
     rays = CAMERA.rays(pixels)[None]
     state = follow_all(rays, confidence[None], stamps_s[None], np)
     return observe(rays, confidence[None], state, np)[0].astype(np.float32), stamps_s[None]
@@ -150,7 +154,7 @@ def test_long_sequences_have_no_seams(causal, monkeypatch):
     stamps_s = np.arange(100) / 30
     data = seen(walk(stamps_s))
     whole = lift(lifter, *data, stamps_s=stamps_s, causal=causal)
-    monkeypatch.setattr(lift_module, "CHUNK_FRAMES", 30)
+    monkeypatch.setattr(offline, "CHUNK_FRAMES", 30)
     pieces = lift(lifter, *data, stamps_s=stamps_s, causal=causal)
     np.testing.assert_allclose(pieces.joints_cam_m, whole.joints_cam_m, atol=2e-3)
     np.testing.assert_allclose(pieces.sigma_m, whole.sigma_m, atol=1e-3)
@@ -161,7 +165,7 @@ def test_hypotheses_have_no_seams(monkeypatch):
     stamps_s = np.arange(100) / 30
     data = seen(walk(stamps_s))
     whole = lift(lifter, *data, stamps_s=stamps_s, samples=2, steps=2)
-    monkeypatch.setattr(lift_module, "CHUNK_FRAMES", 40)
+    monkeypatch.setattr(offline, "CHUNK_FRAMES", 40)
     pieces = lift(lifter, *data, stamps_s=stamps_s, samples=2, steps=2)
     jump = np.abs(np.diff(pieces.joints_cam_m - whole.joints_cam_m, axis=0)).max()
     assert jump < 0.03

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from helpers import CAMERA, random_lifter, seen, tiny_config, walk, walking_motions
 
+from dp3d_core import offline
+from dp3d_core.config import LiftConfig
 from dp3d_core.data.actions import ACTIONS
 from dp3d_core.data.sequences import EvalSequence
 from dp3d_core.evaluation import methods
@@ -139,7 +141,7 @@ def test_a_window_that_holds_the_whole_sequence_answers_as_the_offline_pass():
     frame = 7
     windowed, _, _ = methods.windowed(lifter, sequence, lookahead=11 - frame)
     observed, rotation, _ = methods._observe(sequence)
-    pose, _, _ = lifter._denoise(observed[None].astype(np.float32), stamps_s[None])
+    pose, _, _ = offline.denoise(lifter.denoiser, observed[None].astype(np.float32), stamps_s[None], LiftConfig())
     expected = pose[0, frame] * lifter.config.pose_scale_m @ rotation[frame]
     np.testing.assert_allclose(windowed[frame] - windowed[frame, 0], expected, atol=1e-4)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dp3d_core.config import StreamConfig
 from dp3d_core.geometry.camera import Camera
-from dp3d_core.live.streaming import LATE_S
+from dp3d_core.live.roster import LATE_S
 from dp3d_core.skeleton import JOINT_SETS
 
 LIFTER = random_lifter()
@@ -186,7 +186,7 @@ class Broken:
 def test_an_answer_that_is_not_finite_costs_one_person_one_frame(which, value, lookahead):
     """They start afresh with the next frame, whichever part of the answer it was; nobody else notices."""
     stream, plain, fresh = (open_stream(lookahead=lookahead) for _ in range(3))
-    stream._batch.backend = Broken(stream._batch.backend, at=10, which=which, row=1, value=value)
+    stream._streams.backend = Broken(stream._streams.backend, at=10, which=which, row=1, value=value)
     for frame in range(18):
         both = {1: person(frame), 2: person(frame)}
         out, want = stream.push(STAMPS_S[frame], both), plain.push(STAMPS_S[frame], both)
@@ -207,7 +207,7 @@ def test_an_answer_that_is_not_finite_costs_one_person_one_frame(which, value, l
 
 def test_after_a_reset_no_one_inherits_a_broken_answer():
     stream, fresh = open_stream(), open_stream()
-    stream._batch.backend = Broken(stream._batch.backend, at=10, which=5)
+    stream._streams.backend = Broken(stream._streams.backend, at=10, which=5)
     for frame in range(11):
         stream.push(STAMPS_S[frame], {1: person(frame)})
     stream.reset()
@@ -325,7 +325,7 @@ def test_an_unseen_person_is_predicted_with_growing_sigma_then_dropped(lookahead
             root_sigmas.append(out.root_sigma_m[0])
     assert len(sigmas) == 9 and (np.diff(sigmas) > 0).all() and (np.diff(root_sigmas) > 0).all()
     assert shown == [True] * (9 + lookahead) + [False] * (41 - lookahead)
-    assert len(stream._batch.tracks) == 0
+    assert len(stream._streams.tracks) == 0
 
 
 def test_a_person_who_returns_soon_is_seen_again_at_once():
@@ -444,7 +444,7 @@ def test_a_camera_that_drifts_a_little_restarts_nobody():
         seen_now = {1: person(frame)} if frame % 7 else {}
         out, want = (each.push(STAMPS_S[frame], seen_now) for each in (stream, plain))
         np.testing.assert_allclose(out.joints_cam_m, want.joints_cam_m, atol=0.1)
-    assert stream._people[0].frames == plain._people[0].frames == 59
+    assert stream._roster.people[0].frames == plain._roster.people[0].frames == 59
 
 
 @pytest.mark.parametrize(
@@ -590,6 +590,6 @@ def test_any_sequence_of_frames_is_survived(frames, lookahead):
         assert_finite(out)
         if stream.latest is not None:
             assert_finite(stream.latest)
-        tracks = stream._batch.tracks
+        tracks = stream._streams.tracks
         for array in (tracks.keys, tracks.pooled, tracks.seen, tracks.clean):
             assert np.isfinite(array[: len(tracks)]).all()

@@ -88,9 +88,9 @@ def test_streaming_equals_the_offline_rolling_layout(lookahead, config, frames, 
         assert stamps_s[-1] - stamps_s[0] > 64
     pixels, confidence = keypoints(stamps_s)
     stream = lifter.stream(camera=CAMERA, joint_set="h36m17", lookahead=lookahead, reset_after_s=10.0)
-    stream._batch.backend = Recorder(stream._batch.backend)
+    stream._streams.backend = Recorder(stream._streams.backend)
     push_all(stream, stamps_s, {1: (pixels, confidence)})
-    calls = stream._batch.backend.calls
+    calls = stream._streams.backend.calls
     rows, offline = offline_rows(lifter, pixels, confidence, stamps_s, lookahead)
     # not a comparison of noughts: refinement moved the pose, and the past matters
     assert np.abs(calls[-1][1][0]).max() > 0.1
@@ -112,9 +112,9 @@ def test_refined_rows_start_from_their_zero_lag_estimate():
     lifter = random_lifter()
     stamps_s = irregular(12)
     stream = lifter.stream(camera=CAMERA, joint_set="h36m17", lookahead=2)
-    stream._batch.backend = Recorder(stream._batch.backend)
+    stream._streams.backend = Recorder(stream._streams.backend)
     push_all(stream, stamps_s, {1: keypoints(stamps_s)})
-    calls = stream._batch.backend.calls
+    calls = stream._streams.backend.calls
     for two_before, before, (asked, _) in zip(calls, calls[1:], calls[2:]):
         levels = asked[2][0]
         np.testing.assert_allclose(levels, [1 / 3, 2 / 3, 1], rtol=1e-6)
@@ -320,7 +320,7 @@ class Truth:
         for row in range(rows):
             frame = max(0, self.frame - (rows - 1 - row))
             relative = self.joints[frame] - self.joints[frame, :1]
-            rotation = self.stream._batch.tracks.rotation[0, row]
+            rotation = self.stream._streams.tracks.rotation[0, row]
             clean[0, row] = relative @ rotation.T / self.lifter.config.pose_scale_m
         self.frame += 1
         return clean, np.full_like(log_variance, -5.0), logits, keys, values, pooled
@@ -331,7 +331,7 @@ def with_truth(joints_cam_m, stamps_s, camera=CAMERA, confidence=None, **options
     lifter = random_lifter()
     backend = Truth(lifter, joints_cam_m)
     stream = lifter.stream(camera=camera, joint_set="h36m17", **options)
-    stream._batch.backend, backend.stream = backend, stream
+    stream._streams.backend, backend.stream = backend, stream
     pixels, trust = seen(joints_cam_m, camera)
     confidence = trust if confidence is None else confidence
     return [stream.push(float(s), {1: (pixels[f], confidence[f])}) for f, s in enumerate(stamps_s)], stream
@@ -364,7 +364,7 @@ def test_known_height_scales_the_depth():
     plain, stream = with_truth(joints, stamps_s)
     from dp3d_core.geometry.root import stature_m
 
-    stature = float(stature_m(stream._batch.tracks.bones.length_m[:1])[0])
+    stature = float(stature_m(stream._streams.tracks.bones.length_m[:1])[0])
     taller, _ = with_truth(joints, stamps_s, person_height_m=1.2 * stature)
     ratio = taller[-1].joints_cam_m[0] / plain[-1].joints_cam_m[0]
     np.testing.assert_allclose(ratio[:, 2], 1.2, rtol=5e-3)
@@ -406,7 +406,7 @@ def test_action_is_named_only_when_more_than_half_sure():
     stream = lifter.stream(camera=CAMERA, joint_set="h36m17")
     logits = np.zeros((2, len(lifter.actions)), np.float32)
     logits[0, 3] = 20.0
-    assert stream._batch._name_actions(logits) == [lifter.actions[3], None]
+    assert stream._streams._name_actions(logits) == [lifter.actions[3], None]
 
 
 def test_temperature_scales_sigma_and_only_that():

@@ -4,9 +4,9 @@ import os
 import time
 from pathlib import Path
 
-import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from figure import CAMERA, people
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
@@ -17,14 +17,12 @@ from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
 import dp3d_core
-from dp3d_core import Camera
 from dp3d_ros.messages.camera_info import info_from_camera
 from dp3d_ros.messages.diagnostics import values_of
 from dp3d_ros.messages.keypoints import stamp_ns
 from dp3d_ros.messages.pointcloud2 import cloud_from_people
 from dp3d_ros.node.spin import spin_for
 
-CAMERA = Camera(fx=600.0, fy=600.0, cx=320.0, cy=240.0, width=640, height=480)
 WEIGHTS = Path(dp3d_core.__file__).parent / "weights" / "small.safetensors"
 REAL = {"weights": str(WEIGHTS), "backend": "eager"}
 """The real network, without building an engine for minutes on a slow machine."""
@@ -101,10 +99,10 @@ class Bench:
         header.stamp.sec, header.stamp.nanosec = divmod(stamp_ns, 1_000_000_000)
         return header
 
-    def publish_people(self, count=1, stamp_ns=None, topic="/lifter/keypoints", keypoints=17, header=None):
+    def publish_people(self, count=1, stamp_ns=None, topic="/lifter/keypoints", header=None):
         """One frame of `count` upright people; returns its header."""
         header = self.header(stamp_ns) if header is None else header
-        self.cloud_publisher(topic).publish(cloud_from_people(people(count, keypoints), header))
+        self.cloud_publisher(topic).publish(cloud_from_people(people(count), header))
         return header
 
     def clear(self):
@@ -218,16 +216,3 @@ class Bench:
         request = SetParameters.Request(parameters=[parameter])
         (result,) = self.call(SetParameters, "/lifter/set_parameters", request).results
         return result.successful, result.reason
-
-
-def people(count, keypoints=17):
-    """{id: keypoints}: people standing side by side, pixels within a 640 x 480 image."""
-    generator = np.random.default_rng(0)
-    result = {}
-    for person in range(count):
-        keypoints_px = np.stack(
-            [np.full(keypoints, 40.0 + 560 * person / max(count, 1)), np.linspace(80, 400, keypoints)], 1
-        )
-        keypoints_px += generator.normal(size=keypoints_px.shape) * 8
-        result[person] = keypoints_px.astype(np.float32), np.full(keypoints, 0.9, np.float32)
-    return result

@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import time
-from urllib.parse import urlsplit
 
 import cv2
 import numpy as np
@@ -32,8 +31,6 @@ class Browser:
     def __init__(self, folder, *, width_px=1000, height_px=800, timeout_s=120.0):
         self._timeout_s = timeout_s
         self._unread, self._asked = b"", 0
-        self.events = []
-        """What the browser said of its own accord (after a command such as Network.enable)."""
         commands, self._write = os.pipe()
         self._read, answers = os.pipe()
 
@@ -66,8 +63,6 @@ class Browser:
             while b"\0" in self._unread:
                 line, self._unread = self._unread.split(b"\0", 1)
                 answer = json.loads(line)
-                if "id" not in answer:
-                    self.events.append(answer)
                 if answer.get("id") == self._asked:
                     if "error" in answer:
                         raise RuntimeError(f"{method}: {answer['error']}")
@@ -78,12 +73,6 @@ class Browser:
             if not chunk:
                 raise ConnectionError(f"{method}: the browser has ended")
             self._unread += chunk
-
-    def reached(self):
-        """Hosts of all requests that the page made since Network.enable and that were not blocked."""
-        blocked = {event["params"]["requestId"] for event in self.events if event["params"].get("blockedReason")}
-        asked = [event["params"] for event in self.events if event["method"] == "Network.requestWillBeSent"]
-        return {urlsplit(item["request"]["url"]).hostname for item in asked if item["requestId"] not in blocked}
 
     def open(self, url):
         """Go to a page; raises RuntimeError where it cannot be reached."""

@@ -145,7 +145,10 @@ def shared():
     from bench import LOSSLESS, Bench
 
     domain = next_domain()
-    node, made = start_node(domain, "fake", autostart=True, warn_every_s=0.1, **LOSSLESS), Bench(domain)
+    node, made = (
+        start_node(domain, "fake", autostart=True, warn_every_s=0.1, predict_for_s=0.0, **LOSSLESS),
+        Bench(domain),
+    )
     made.process = node
     made.ready()
     yield made

@@ -1,7 +1,8 @@
-"""A lifter without a network, for tests of the node alone: it puts each person 3 m ahead, at the mean pixel's place.
+"""The live path without a network, for tests of the node alone: everybody is taken for the standing figure.
 
-Run as a program, it is the `lifter` executable with this in place of the real `Lifter`. FAKE_DELAY_S slows each push,
-FAKE_RAISE_EVERY makes every n-th push raise; the weights "broken" do not load, "slow" take their time.
+Run as a program, it is the `lifter` executable with `FakeLifter` in place of `Lifter`: the real streams over a backend
+that knows one pose. FAKE_DELAY_S slows each pass, FAKE_RAISE_EVERY makes every n-th pass raise; the weights "broken" do
+not load, "slow" take their time.
 """
 
 import os
@@ -9,59 +10,46 @@ import time
 from collections import Counter
 
 import numpy as np
+from figure import standing
 
 import dp3d_core
-from dp3d_core.skeleton import joint_set
-from dp3d_core.types import Skeletons
+from dp3d_core.config import POOL_TIMES_S, POOL_WIDTH, ModelConfig, StreamConfig, from_dict
+
+MODEL = ModelConfig(window_frames=2, frame_layers=1, frame_width=32, heads=2)
+ACTIONS = ("walk", "stand", "sit")
 
 
-class FakeStream:
-    def __init__(self, camera, **options):
-        self.camera, self.options, self.counters, self.held = camera, options, Counter(), []
-        self.expected = len(joint_set(options["joint_set"]).keypoints)
-        self.pushes = 0
+class OnePose:
+    """A backend that answers with the standing figure and is equally unsure of all actions."""
 
-    def set_camera(self, camera):
-        self.camera = camera
+    name, note = "none", "a test"
 
-    def configure(self, **options):
-        self.options |= options
+    def __init__(self):
+        self.counters, self._steps = Counter(), 0
+        self._pose = ((standing() - standing()[0]) / MODEL.pose_scale_m).astype(np.float32)
 
-    def reset(self, person_id=None):
-        self.held.clear()
+    def prepare(self, people, rows):
+        return True
 
-    def push(self, stamp_s, people):
-        self.pushes += 1
+    def step(self, noisy, *rest):
+        self._steps += 1
         time.sleep(float(os.environ.get("FAKE_DELAY_S", "0")))
-        if self.pushes % int(os.environ.get("FAKE_RAISE_EVERY", "1000000000")) == 0:
+        if self._steps % int(os.environ.get("FAKE_RAISE_EVERY", "1000000000")) == 0:
             raise RuntimeError("the backend broke")
-        ids = tuple(people)[: self.options["max_people"]]
-        joints = np.zeros((len(ids), 17, 3), np.float32)
-        for index, person in enumerate(ids):
-            keypoints_px, confidence = people[person]
-            assert keypoints_px.shape == (self.expected, 2) and confidence.shape == (self.expected,)
-            assert np.isfinite(keypoints_px).all() and np.isfinite(confidence).all()
-            seen = confidence > 0
-            rays = self.camera.rays(keypoints_px[seen].mean(0)) if seen.any() else np.zeros(2)
-            joints[index] = (*(3 * rays), 3)
-        sigma = np.full((len(ids), 17), 0.05, np.float32)
-        new = Skeletons(
-            stamp_s=stamp_s, ids=ids, joints_cam_m=joints, sigma_m=sigma, root_sigma_m=sigma[:, 0],
-            predicted=np.zeros(len(ids), bool), actions=(None,) * len(ids), metric=not self.camera.assumed,
+        people, rows = noisy.shape[:2]
+        memory = np.zeros((people, MODEL.frame_layers, 1, MODEL.frame_width), np.float32)
+        return (
+            np.broadcast_to(self._pose, noisy.shape), np.full((people, rows, 17), -5.0, np.float32),
+            np.zeros((people, len(ACTIONS)), np.float32), memory, memory,
+            np.zeros((people, len(POOL_TIMES_S), POOL_WIDTH + 1), np.float32),
         )  # fmt: skip
-        self.held.append(new)
-        lag = self.options["lookahead"]
-        return self.held.pop(0) if len(self.held) > lag else Skeletons.empty(-1.0)
-
-
-class FakeStreams(dict):
-    def push(self, frames):
-        return {name: self[name].push(stamp_s, people) for name, (stamp_s, people) in frames.items()}
 
 
 class FakeLifter:
-    weights_name, backend_name, backend_note = "fake", "none", "a test"
-    backend_counters = {}  # noqa: RUF012 (nobody writes to it)
+    weights_name = "fake"
+
+    def __init__(self):
+        self._backend = OnePose()
 
     @classmethod
     def load(cls, weights, **options):
@@ -72,8 +60,25 @@ class FakeLifter:
             time.sleep(600)
         return cls()
 
+    @property
+    def backend_name(self):
+        return self._backend.name
+
+    @property
+    def backend_note(self):
+        return self._backend.note
+
+    @property
+    def backend_counters(self):
+        return self._backend.counters
+
     def streams(self, cameras, **options):
-        return FakeStreams({name: FakeStream(camera, **options) for name, camera in cameras.items()})
+        from dp3d_core.live.streams import Streams
+
+        return Streams(
+            backend=self._backend, model=MODEL, groups=1, actions=ACTIONS, temperature=1.0, cameras=cameras,
+            config=from_dict(StreamConfig, options),
+        )  # fmt: skip
 
     def warm_up(self, people, lookahead, cameras):
         pass

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from std_msgs.msg import Header
 
 from dp3d_core import Camera, Lifter
+from dp3d_core.live.intake import take_in
 from dp3d_core.skeleton import joint_set
 from dp3d_ros.lifter.inputs import MAX_BODIES, HriSource, import_message
 from dp3d_ros.messages.hri import (
@@ -35,8 +36,10 @@ def detection(track, points):
 def test_yolo_numbers_keypoints_from_one_and_leaves_out_the_unsure():
     message = Bag(detections=[detection("7", [(1, 10.0, 20.0, 0.9), (17, 30.0, 40.0, 0.8)])])
     people = people_from_detections(message, IdTable())
-    keypoints_px, confidence = people.keypoints[7]
-    assert keypoints_px[0].tolist() == [10, 20] and keypoints_px[16].tolist() == [30, 40]
+    (keypoints_px,), (confidence,) = people.keypoints.xy_px, people.keypoints.confidence
+    assert (
+        people.keypoints.ids == (7,) and keypoints_px[0].tolist() == [10, 20] and keypoints_px[16].tolist() == [30, 40]
+    )
     assert np.flatnonzero(confidence).tolist() == [0, 16] and not people.oddities
 
 
@@ -49,10 +52,9 @@ def test_yolo_counts_what_it_cannot_use():
         ]
     )  # fmt: skip
     people = people_from_detections(message, IdTable())
-    assert set(people.keypoints) == {2, 3, 4}
+    assert people.keypoints.ids == (2, 3, 4)
     assert people.oddities == {
-        "detection_without_track_id": 1, "detection_without_keypoints": 1, "unknown_joint": 2, "unusable_point": 1,
-        "duplicate_person": 1,
+        "detection_without_track_id": 1, "detection_without_keypoints": 1, "unknown_joint": 2, "duplicate_person": 1,
     }  # fmt: skip
 
 
@@ -66,7 +68,7 @@ def test_yolo_without_a_tracker_gives_nameless_people_to_whom_the_stream_gives_i
                             detection("", [])]),
             IdTable(),
         )  # fmt: skip
-        assert isinstance(people.keypoints, list) and len(people.keypoints) == 2
+        assert people.keypoints.ids is None and len(people.keypoints) == 2
         assert people.oddities == {"detection_without_keypoints": 1}
         seen.append(stream.push(frame / 30, people.keypoints).ids)
     assert seen == [(0, 1)] * 4
@@ -88,7 +90,8 @@ CAMERA = Camera.from_fov(width=640, height=480)
 
 def test_hri_points_are_fractions_of_the_image():
     people = people_from_skeletons({"a7f": skeleton()}, IdTable(), CAMERA)
-    keypoints_px, confidence = people.keypoints[FIRST_INVENTED]
+    (keypoints_px,), (confidence,) = people.keypoints.xy_px, people.keypoints.confidence
+    assert people.keypoints.ids == (FIRST_INVENTED,)
     assert np.allclose(keypoints_px, [320, 120]) and (confidence == 1).all()
     assert len(confidence) == len(joint_set("hri18").keypoints)
 
@@ -101,8 +104,8 @@ def test_hri_skeleton_of_another_size_is_refused():
 @given(st.floats(width=32), st.floats(width=32))
 def test_hri_people_are_finite_whatever_comes(x, c):
     people = people_from_skeletons({"a": skeleton(x=x, c=c)}, IdTable(), CAMERA)
-    for keypoints_px, confidence in people.keypoints.values():
-        assert np.isfinite(keypoints_px).all() and ((confidence >= 0) & (confidence <= 1)).all()
+    found = take_in(people.keypoints, joint_set("hri18"), lambda cause, number: None)
+    assert np.isfinite(found.xy_px).all() and ((found.confidence >= 0) & (found.confidence <= 1)).all()
 
 
 def test_bodies_of_one_stamp_make_one_frame():
@@ -180,7 +183,8 @@ def test_keypoints_come_back_from_ros4hri_as_they_were(name):
     keypoints_px = np.stack([np.arange(len(names)) * 10.0, np.arange(len(names)) * 5.0], 1).astype(np.float32)
     confidence = np.full(len(names), 0.75, np.float32)
     message = skeleton_from_keypoints(keypoints_px, confidence, names, CAMERA, skeleton(), Point)
-    back_px, back = people_from_skeletons({"a": message}, IdTable(), CAMERA).keypoints[FIRST_INVENTED]
+    found = people_from_skeletons({"a": message}, IdTable(), CAMERA).keypoints
+    (back_px,), (back,) = found.xy_px, found.confidence
     for index, keypoint in enumerate(hri):
         if keypoint in names:
             assert np.allclose(back_px[index], keypoints_px[names.index(keypoint)], atol=1e-3) and back[index] == 0.75
@@ -217,7 +221,7 @@ class Subscribed:
     """Stands for `Subscriptions`."""
 
     def __init__(self, home="/humans"):
-        self.topics, self.oddities, self.home = set(), [], home
+        self.topics, self.oddities, self.home, self.health = set(), [], home, self
 
     def add(self, kind, topic, callback, **options):
         self.topics.add(topic)

@@ -5,10 +5,13 @@ import pytest
 from builtin_interfaces.msg import Time
 
 from dp3d_core import Camera
+from dp3d_core.types import Keypoints
 from dp3d_ros.lifter import hri_output
 
 CAMERA = Camera.from_fov(width=640, height=480)
-KEYPOINTS = np.full((17, 2), 100, np.float32), np.full(17, 0.5, np.float32)
+KEYPOINTS = Keypoints(
+    ids=(1, 2), xy_px=np.full((2, 17, 2), 100, np.float32), confidence=np.full((2, 17), 0.5, np.float32)
+)
 
 
 class Message:
@@ -93,7 +96,7 @@ def test_publishers_end_when_a_body_is_no_longer_tracked(node, bodies):
 
 def test_only_tracked_bodies_get_their_keypoints(node, bodies):
     bodies.publish_ids("", "old", {1: "b1"})
-    bodies.publish_keypoints("", "header", {1: KEYPOINTS, 2: KEYPOINTS}, CAMERA)
+    bodies.publish_keypoints("", "header", KEYPOINTS, CAMERA)
     (skeleton,), (roi,) = (node.topics[f"/humans/bodies/b1/{name}"].sent for name in ("skeleton2d", "roi"))
     assert skeleton.header == roi.header == "header" and len(skeleton.skeleton) == 18
     assert roi.xmin == roi.xmax == pytest.approx(100 / 640)

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from figure import standing
 from geometry_msgs.msg import TransformStamped
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,13 +20,6 @@ from dp3d_ros.messages.markers import label_place, markers_from_skeletons, perso
 from dp3d_ros.messages.tf import LINK_NAMES, LINKS, link_rotations, link_transforms, quaternions, tf_from_skeletons
 
 HEADER = Header(frame_id="camera_optical_frame")
-# Standing before the camera, facing it, arms hanging: x right, y down, z forward; so left is at +x.
-STANDING = {
-    "Hip": (0, 0, 3), "RHip": (-0.1, 0, 3), "RKnee": (-0.1, 0.45, 3), "RAnkle": (-0.1, 0.9, 3), "LHip": (0.1, 0, 3),
-    "LKnee": (0.1, 0.45, 3), "LAnkle": (0.1, 0.9, 3), "Spine": (0, -0.25, 3), "Thorax": (0, -0.5, 3),
-    "Nose": (0, -0.6, 2.9), "Head": (0, -0.75, 3), "LShoulder": (0.2, -0.5, 3), "LElbow": (0.2, -0.2, 3),
-    "LWrist": (0.2, 0.05, 3), "RShoulder": (-0.2, -0.5, 3), "RElbow": (-0.2, -0.2, 3), "RWrist": (-0.2, 0.05, 3),
-}  # fmt: skip
 
 
 def skeletons(joints_m, ids=(1, 2), actions=None):
@@ -35,10 +29,6 @@ def skeletons(joints_m, ids=(1, 2), actions=None):
         sigma_m=np.full((count, 17), 0.05, np.float32), root_sigma_m=np.full(count, 0.2, np.float32),
         predicted=np.zeros(count, bool), actions=actions or (None,) * count, metric=True,
     )  # fmt: skip
-
-
-def standing():
-    return np.array([STANDING[name] for name in JOINT_NAMES], float)
 
 
 def test_markers_replace_those_of_the_last_frame():

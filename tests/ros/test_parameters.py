@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 import dp3d_ros
-from dp3d_core.config import StreamConfig, from_dict
-from dp3d_ros.node.parameters import PRECISIONS, NodeConfig, all_fields, describe, refusal
+from dp3d_core.config import PRECISIONS, StreamConfig, from_dict
+from dp3d_ros.node.parameters import NodeConfig, all_fields, describe, refusal
 from dp3d_ros.player_node import PlayerConfig
 from dp3d_ros.recorder_node import RecorderConfig
 from dp3d_ros.viewer_node import ViewerConfig
@@ -91,7 +91,7 @@ def test_changes_are_judged_together():
     assert not refusal({"input": "hri", "publish_hri": False}, (hri, StreamConfig()), running=False)
 
 
-def test_the_node_offers_every_precision_of_the_engines():
+def test_every_precision_of_the_engines_has_a_limit():
     from dp3d_core.backends.parity import LIMIT_MM
 
     assert set(PRECISIONS) == set(LIMIT_MM)

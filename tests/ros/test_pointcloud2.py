@@ -1,6 +1,7 @@
 """Keypoint and skeleton clouds: what is written is read back, and nothing malformed gets through."""
 
 import math
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ from hypothesis import strategies as st
 from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
 
+from dp3d_core.live.intake import take_in
+from dp3d_core.skeleton import joint_set
 from dp3d_core.types import Skeletons
 from dp3d_ros.messages.keypoints import BadMessage
 from dp3d_ros.messages.pointcloud2 import (
@@ -51,6 +54,14 @@ def some_points(count=6, dtype=KEYPOINT_DTYPE):
     return points
 
 
+def judged(cloud, joints="h36m17"):
+    """{person: (keypoints_px, confidence)} as the stream has them, and what it mended."""
+    counted = Counter()
+    converted = people_from_cloud(cloud, len(joint_set(joints).keypoints))
+    found = take_in(converted.keypoints, joint_set(joints), lambda cause, number: counted.update({cause: number}))
+    return dict(zip(found.ids, zip(found.xy_px, found.confidence))), +counted
+
+
 people = st.dictionaries(
     st.integers(-(2**31), 2**31 - 1),
     st.lists(
@@ -68,10 +79,11 @@ def test_keypoints_survive_the_message(rows):
         table = np.array(points, np.float32)
         table[table[:, 2] == 0] = 0  # a missing keypoint has no place
         sent[person] = table[:, :2], table[:, 2]
-    got = people_from_cloud(cloud_from_people(sent, HEADER), 17)
-    assert not got.oddities
-    assert set(got.keypoints) == {person for person, (_, confidence) in sent.items() if confidence.any()}
-    for person, (keypoints_px, confidence) in got.keypoints.items():
+    cloud = cloud_from_people(sent, HEADER)
+    got, counted = judged(cloud)
+    assert not people_from_cloud(cloud, 17).oddities and not counted
+    assert set(got) == {person for person, (_, confidence) in sent.items() if confidence.any()}
+    for person, (keypoints_px, confidence) in got.items():
         np.testing.assert_array_equal(keypoints_px, sent[person][0])
         np.testing.assert_array_equal(confidence, sent[person][1])
 
@@ -85,20 +97,19 @@ def test_any_layout_of_the_fields_reads_alike(float_code, integer_code):
          "formats": [integer_code, float_code, float_code, float_code, integer_code, float_code],
          "offsets": [0, 4, 12, 20, 28, 32], "itemsize": 45}
     )  # fmt: skip
-    want = people_from_cloud(make_cloud(some_points()), 3)
+    want = people_from_cloud(make_cloud(some_points()), 3).keypoints
     for cloud in (make_cloud(some_points(dtype=dtype)), make_cloud(some_points(dtype=dtype), rows=2, padding=7)):
-        got = people_from_cloud(cloud, 3)
-        assert set(got.keypoints) == set(want.keypoints) == {0, 1}
-        for person in want.keypoints:
-            np.testing.assert_array_equal(got.keypoints[person][0], want.keypoints[person][0])
-            np.testing.assert_array_equal(got.keypoints[person][1], want.keypoints[person][1])
+        got = people_from_cloud(cloud, 3).keypoints
+        assert got.ids == want.ids == (0, 1)
+        np.testing.assert_array_equal(got.xy_px, want.xy_px)
+        np.testing.assert_array_equal(got.confidence, want.confidence)
 
 
 def test_a_cloud_without_points_is_a_frame_with_nobody():
     cloud = cloud_from_people({}, HEADER)
-    assert people_from_cloud(cloud, 17).keypoints == {}
+    assert judged(cloud) == ({}, {})
     cloud.point_step = 2**32 - 1
-    assert people_from_cloud(cloud, 17).keypoints == {}
+    assert judged(cloud) == ({}, {})
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e30])
@@ -106,10 +117,10 @@ def test_a_cloud_without_points_is_a_frame_with_nobody():
 def test_impossible_numbers_become_missing_keypoints(field, value):
     points = some_points(3)
     points[field][1] = value
-    got = people_from_cloud(make_cloud(points), 3)
-    keypoints_px, confidence = got.keypoints[0]
+    got, counted = judged(make_cloud(points))
+    keypoints_px, confidence = got[0]
     assert np.isfinite(keypoints_px).all() and ((confidence >= 0) & (confidence <= 1)).all()
-    assert sum(got.oddities.values()) == 1
+    assert sum(counted.values()) == 1
 
 
 def test_unknown_joints_and_doubles_are_counted():
@@ -118,7 +129,7 @@ def test_unknown_joints_and_doubles_are_counted():
     points["joint"] = [0, 1, 1, 2, 3, 65535]
     got = people_from_cloud(make_cloud(points), 3)
     assert got.oddities == {"unknown_joint": 2, "duplicate_point": 1}
-    np.testing.assert_array_equal(got.keypoints[0][0][1], [21, 42])
+    np.testing.assert_array_equal(got.keypoints.xy_px[0, 1], [21, 42])
 
 
 def change(**values):
@@ -170,10 +181,10 @@ def test_random_clouds_give_finite_people_or_a_refusal(fields, step, width, heig
     )  # fmt: skip
     cloud.data.frombytes(data)
     try:
-        got = people_from_cloud(cloud, 17)
+        got, _ = judged(cloud)
     except BadMessage:
         return
-    for keypoints_px, confidence in got.keypoints.values():
+    for keypoints_px, confidence in got.values():
         assert keypoints_px.shape == (17, 2) and confidence.shape == (17,)
         assert np.isfinite(keypoints_px).all() and ((confidence >= 0) & (confidence <= 1)).all()
 

@@ -1,14 +1,10 @@
-"""Latencies, rates, sequence gaps, throttling and the order of stamps."""
+"""Latencies, rates, sequence gaps and throttling."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dp3d_ros.lifter.statistics import Latencies, Rate, SequenceGaps, Throttle
-from dp3d_ros.lifter.timeline import Timeline
-from dp3d_ros.messages.keypoints import BadMessage
-
-SECOND_NS = 1_000_000_000
 
 
 def test_percentiles_are_of_the_newest_values():
@@ -70,30 +66,3 @@ def test_throttle_holds_each_cause_back_by_itself():
     throttle = Throttle(5.0)
     assert throttle.ready("a", 0.0) and throttle.ready("b", 1.0)
     assert not throttle.ready("a", 4.9) and throttle.ready("a", 5.0)
-
-
-def test_the_first_stamp_is_second_zero():
-    line = Timeline(remember=1)
-    assert line.admit(0, "zero") == 0 and line.admit(SECOND_NS // 2, "half") == 0.5
-    line.restart()
-    assert line.admit(1_700_000_000 * SECOND_NS, "late") == 0
-
-
-def test_repeated_and_late_stamps_are_refused_by_cause():
-    line = Timeline(remember=1)
-    line.admit(10 * SECOND_NS, None)
-    for stamp_ns, cause in ((10 * SECOND_NS, "repeated_stamp"), (10 * SECOND_NS - 1, "late_stamp")):
-        assert not line.jumped_back(stamp_ns)
-        with pytest.raises(BadMessage) as refusal:
-            line.admit(stamp_ns, None)
-        assert refusal.value.cause == cause
-    assert line.jumped_back(9 * SECOND_NS)
-
-
-def test_headers_are_remembered_for_the_lookahead():
-    line = Timeline(remember=3)
-    times_s = [line.admit(k * SECOND_NS, k) for k in range(1, 6)]
-    assert [line.header(time_s) for time_s in times_s] == [None, None, 3, 4, 5]
-    assert line.header(-1.0) is None and line.oldest() == 3
-    line.restart()
-    assert line.oldest() is None

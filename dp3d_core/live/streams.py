@@ -1,0 +1,372 @@
+"""The streams of one or of several cameras, whose people are the rows of one batch: one network pass for all of them.
+
+Follow (the virtual camera), denoise (the network), place (metres). `Streams` owns everything; each camera's clock and
+people are in its `Roster`. A camera that is not pushed is not touched. Knows no ROS.
+"""
+# P people of this pass, J = 17 joints, W = lookahead + 1 frames of the working window
+
+from collections.abc import Iterator, Mapping
+from copy import copy
+from dataclasses import replace
+from math import exp
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dp3d_core.config import POOL_TIMES_S, ROTARY_PERIOD_S, ModelConfig, StreamConfig
+from dp3d_core.geometry.camera import Camera
+from dp3d_core.geometry.gaps import bridge
+from dp3d_core.geometry.root import HEIGHT_SIGMA, KNOWN_HEIGHT_SIGMA, RootFilter, solve
+from dp3d_core.geometry.viewpoint import look
+from dp3d_core.live.roster import Observations, Roster
+from dp3d_core.live.stream import Stream
+from dp3d_core.live.tracks import Person, Rows, Tracks
+from dp3d_core.skeleton import joint_set
+from dp3d_core.types import USED, Frame, Skeletons
+
+UNSEEN_SPEED_M_S = 0.25
+"""How fast the standard deviation of a joint grows while its person is not seen."""
+FIRST_INTERVAL_S = 1 / 30
+"""A person's first frame has no interval: count it as one of 30 a second."""
+LARGEST_ANSWER = 1e6
+"""Network units: whatever is not below, as NaN is not, comes of a broken engine or of broken weights."""
+_POOL_RATES = (-1 / np.array(POOL_TIMES_S)).astype(np.float32)
+
+
+class Part(NamedTuple):
+    """One camera's share of a pass."""
+
+    roster: Roster
+    seen: Observations
+    people: slice
+    """Of the people of the pass."""
+
+
+class Poses(NamedTuple):
+    """P people of one moment with all that is published of them; every field is in the same order."""
+
+    people: list[Person]
+    filters: list[RootFilter]
+    unseen_s: list[float]
+    actions: list[str | None]
+    sigma_m: np.ndarray
+    """(P, 17)."""
+    joints_cam_m: np.ndarray
+    """(P, 17, 3)."""
+    root_sigma_m: np.ndarray
+    """(P,)."""
+    solved: list[bool]
+    """Whether the root was solved from this frame."""
+
+    def of(self, own: slice) -> "Poses":
+        """Those of one camera."""
+        return Poses(*[field[own] for field in self])
+
+
+class Streams(Mapping):
+    """{camera name: `Stream`}; made by `Lifter.streams`. `config` is a `StreamConfig`; max_people is of each camera."""
+
+    def __init__(
+        self,
+        *,
+        backend: Any,
+        model: ModelConfig,
+        groups: int,
+        actions: tuple[str, ...],
+        temperature: float,
+        cameras: Mapping[Any, Camera],
+        config: StreamConfig,
+    ):
+        if not cameras:
+            raise ValueError("cameras: expected one or more {name: Camera}, got none")
+        self.config, self.backend = config, backend
+        self.tracks = Tracks(model, groups, config.max_people * len(cameras), config.lookahead + 1, len(cameras))
+        source = joint_set(config.joint_set)
+        self._rosters = {
+            name: Roster(number=number, name=name, camera=camera, source=source, tracks=self.tracks)
+            for number, (name, camera) in enumerate(cameras.items())
+        }
+        self._actions = actions
+        self._pose_unit_m = np.float32(model.pose_scale_m)
+        self._sigma_unit_m = np.float32(temperature * model.pose_scale_m)
+        # of the working window, oldest first: what the oldest's pass returns leaves the window clean (the
+        # lower-triangular schedule of FloodDiffusion, 2512.03520)
+        levels = np.arange(1, config.lookahead + 2, dtype=np.float32) / np.float32(config.lookahead + 1)
+        self._levels = np.tile(levels, (self.tracks.keys.shape[0], 1))
+        self._kept = (1 - levels)[:, None, None]
+
+    def __getitem__(self, name: Any) -> Stream:
+        return Stream(self, self._rosters[name])
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._rosters)
+
+    def __len__(self) -> int:
+        return len(self._rosters)
+
+    def push(self, frames: Mapping[Any, Frame | tuple]) -> dict[Any, Skeletons]:
+        """Take one frame of each of several cameras in, in one pass; {camera name: `Skeletons`} as of `Stream.push`.
+
+        frames {camera name: `Frame`, or (stamp_s, people)}, as for `Stream.push`; the stamps need not agree, and
+        cameras left out are not touched. ValueError, also for a camera that is not known, leaves all of them as they
+        were.
+        """
+        unknown = next((name for name in frames if name not in self._rosters), None)
+        if unknown is not None:
+            raise ValueError(f"frames: expected cameras of {list(self._rosters)}, got {unknown!r}")
+        checked = [(self._rosters[name], self._rosters[name].check(frame)) for name, frame in frames.items()]
+        # in the order of their rows: who comes or goes moves only the people of later cameras
+        checked.sort(key=lambda item: item[0].number)
+        out, passing = {}, []
+        for roster, frame in checked:
+            taken = roster.take(frame, self.config)
+            if isinstance(taken, Skeletons):
+                out[roster.name] = taken
+            else:
+                passing.append((roster, taken))
+        if passing:
+            out.update(self._pass(passing))
+        return out
+
+    def configure(self, **options: Any) -> None:
+        """Change options that are `live` while running; ValueError refuses the others."""
+        for name in options:
+            item = self.config.__dataclass_fields__.get(name)
+            if item is None or not item.metadata["live"]:
+                raise ValueError(f"{name}: cannot change while the stream runs; make a new stream")
+        self.config = replace(self.config, **options)
+
+    def latest(self, roster: Roster) -> Skeletons | None:
+        """See `Stream.latest`. With a lookahead: the window's newest frame, placed by filters that run ahead."""
+        if roster.newest is None or isinstance(roster.newest, Skeletons):
+            return roster.newest
+        people, log_variance, actions = roster.newest
+        rows = np.array([person.row for person in people])
+        span_s = roster.stamps_s[-1] - roster.stamps_s[0]
+        filters = [copy(person.root) for person in people]
+        for person, root in zip(people, filters):
+            root.predict(span_s if person.frames >= self.tracks.window else 0.0)
+        unseen_s = [person.unseen_s[-1] for person in people]
+        sigma_m = self._sigma(log_variance[:, -1], unseen_s)
+        pose_m = self.tracks.bones.apply(rows, self.tracks.clean[rows, -1] * self._pose_unit_m, self._height_m)
+        dt_s = [FIRST_INTERVAL_S] * len(people)
+        placed = self._metres(filters, pose_m, sigma_m, rows, -1, dt_s)
+        poses = Poses(people, filters, unseen_s, actions, sigma_m, *placed)
+        return self._skeletons(roster, roster.stamps_s[-1], roster.newest_tag, poses)
+
+    # --- the pass --------------------------------------------------------------------------------------------------
+
+    def _pass(self, passing: list[tuple[Roster, Observations]]) -> dict[Any, Skeletons]:
+        """One network pass over all people of these cameras (in the order of their rows): {name: Skeletons}."""
+        people, rows = self.tracks.of([roster.number for roster, _ in passing])
+        parts, start = [], 0
+        for roster, seen in passing:
+            parts.append(Part(roster, seen, slice(start, start + len(seen.rays))))
+            start += len(seen.rays)
+        if len(parts) == 1:
+            rays, confidence, dt_s, *_ = parts[0].seen
+        else:
+            rays = np.concatenate([part.seen.rays for part in parts])
+            confidence = np.concatenate([part.seen.confidence for part in parts])
+            dt_s = [interval_s for part in parts for interval_s in part.seen.dt_s]
+        self._follow(people, rows, rays, confidence, dt_s)
+        log_variance, logits = self._denoise(people, rows, parts, dt_s)
+        actions = self._name_actions(logits)
+        poses = self._place(people, rows, parts, log_variance[:, 0], actions)
+        return self._share_out(people, parts, poses, log_variance, actions)
+
+    def _follow(self, people: list[Person], rows: Rows, rays: np.ndarray, confidence: np.ndarray, dt_s: list[float]):
+        """Bridge gaps, let the virtual cameras follow and put the new frame at the end of the working windows."""
+        tracks = self.tracks
+        memory = tracks.gaps[rows]
+        rays, confidence = bridge(memory, rays, confidence, dt_s)
+        tracks.gaps[rows] = memory  # rows may be indices, and this a copy
+        viewpoints = [person.viewpoint for person in people]
+        seen, rotation, turned = look(viewpoints, rays, confidence, dt_s)
+        tracks.shift(rows, people)
+        tracks.seen[rows, -1], tracks.rotation[rows, -1], tracks.rays[rows, -1] = seen, rotation, turned
+        tracks.first[rows, -1] = 0
+
+    def _denoise(self, people: list[Person], rows: Rows, parts: list[Part], dt_s: list[float]):
+        """One pass over the working windows; fills `tracks.clean` and the memory, returns log variance and logits."""
+        tracks = self.tracks
+        # Frames under refinement start from their zero-lag estimate at the noise level of their age, as in training;
+        # the noise is zero. Started from their last estimate they are 1.3 mm worse at lookahead 4 (experiments.md, 10).
+        noisy = tracks.first[rows] * self._kept
+        decay = np.exp(np.array(dt_s, np.float32)[:, None] * _POOL_RATES)
+        keys, values, filled, pooled = tracks.memory(rows)
+        answer = self.backend.step(
+            noisy,
+            tracks.seen[rows],
+            self._levels[: len(people)],
+            self._phases(len(people), parts),
+            keys,
+            values,
+            filled,
+            pooled,
+            decay,
+        )
+        broken = _broken(answer)
+        if broken:
+            answer = [array.copy() for array in answer]
+            for array in answer:
+                array[broken] = 0
+        clean, log_variance, logits, new_keys, new_values, new_pooled = answer
+        tracks.clean[rows], tracks.pooled[rows] = clean, new_pooled
+        tracks.first[rows, -1] = clean[:, -1]
+        for roster, _, part in parts:
+            first = people[part.start].row
+            own = slice(first, first + part.stop - part.start)
+            tracks.remember(own, roster.passes % tracks.cached, new_keys[part], new_values[part])
+            roster.passes += 1
+            roster.count("not_finite_answer", sum(part.start <= index < part.stop for index in broken))
+        for person in people:
+            person.frames += 1
+        for index in broken:
+            tracks.restart(people[index])  # a frame's answer goes into all later ones of its person
+        return log_variance, logits
+
+    def _phases(self, count: int, parts: list[Part]) -> np.ndarray:
+        """(P, W) stamps of the working windows within the rotary period."""
+        phase = np.empty((count, self.tracks.window), np.float32)
+        for roster, _, part in parts:
+            stamps_s = list(roster.stamps_s)
+            # a window that has not filled: those frames are not attended to, and may stand anywhere
+            padding = [stamps_s[0]] * (self.tracks.window - len(stamps_s))
+            phase[part] = [stamp_s % ROTARY_PERIOD_S for stamp_s in padding + stamps_s]
+        return phase
+
+    def _place(
+        self, people: list[Person], rows: Rows, parts: list[Part], log_variance: np.ndarray, actions: list[str | None]
+    ) -> Poses:
+        """The oldest frames of the working windows, in metres in their cameras, of those whose window has filled.
+
+        log_variance (P, 17) is that of the oldest frames.
+        """
+        window = self.tracks.window
+        # a person's first output frame starts its filter and bone lengths: it has no interval behind it
+        step_s = [
+            part.seen.step_s if person.frames > window else 0.0
+            for part in parts
+            for person in people[part.people]
+            if person.frames >= window
+        ]
+        if len(step_s) < len(people):
+            ready = [index for index, person in enumerate(people) if person.frames >= window]
+            people, actions = [people[index] for index in ready], [actions[index] for index in ready]
+            rows, log_variance = np.array([person.row for person in people], int), log_variance[ready]
+        unseen_s = [person.unseen_s[0] for person in people]
+        sigma_m = self._sigma(log_variance, unseen_s)
+        pose_m = self.tracks.clean[rows, 0] * self._pose_unit_m
+        pose_m = self.tracks.bones.follow(rows, pose_m, sigma_m, np.array(step_s, np.float32), self._height_m)
+        filters = [person.root for person in people]
+        for root, passed_s in zip(filters, step_s):
+            root.predict(passed_s)
+        intervals_s = [passed_s or FIRST_INTERVAL_S for passed_s in step_s]
+        placed = self._metres(filters, pose_m, sigma_m, rows, 0, intervals_s)
+        return Poses(people, filters, unseen_s, actions, sigma_m, *placed)
+
+    def _share_out(
+        self,
+        people: list[Person],
+        parts: list[Part],
+        poses: Poses,
+        log_variance: np.ndarray,
+        actions: list[str | None],
+    ) -> dict[Any, Skeletons]:
+        """{camera name: Skeletons} of the poses, which are those of each camera's people whose window has filled."""
+        window = self.tracks.window
+        out, first = {}, 0
+        for roster, seen, part in parts:
+            count = sum([person.frames >= window for person in people[part]])
+            own = poses.of(slice(first, first + count))
+            first += count
+            roster.count("unsolved_root", sum([not s and u == 0 for s, u in zip(own.solved, own.unseen_s)]))
+            skeletons = self._skeletons(roster, roster.stamps_s[0], roster.answered_tag, own, seen.outcome)
+            roster.newest = skeletons if window == 1 else (people[part], log_variance[part], actions[part])
+            out[roster.name] = skeletons
+        return out
+
+    def _metres(
+        self,
+        filters: list[RootFilter],
+        pose_m: np.ndarray,
+        sigma_m: np.ndarray,
+        rows: Rows,
+        index: int,
+        dt_s: list[float],
+    ):
+        """Closed-form root, filter and turn to the camera: (P, 17, 3) metres, depth sigma (P,), and P times whether
+        the root was solved. index: of the frame in the working window."""
+        tracks = self.tracks
+        rotation = tracks.rotation[rows, index]
+        root, variance, solved = solve(pose_m, tracks.rays[rows, index], tracks.seen[rows, index, :, 2], sigma_m)
+        solved = solved.tolist()
+        height_sigma = KNOWN_HEIGHT_SIGMA if self.config.person_height_m > 0 else HEIGHT_SIGMA
+        places = []
+        for filter_, turned, depth_variance, good, interval_s in zip(
+            filters, (root[:, None] @ rotation)[:, 0].tolist(), variance.tolist(), solved, dt_s
+        ):
+            # behind the image plane there is no bearing; such a person coasts
+            if good and turned[2] > 0.1:
+                filter_.correct(turned, depth_variance, interval_s)
+            places.append(filter_.root(height_sigma))
+        places = np.array(places, np.float32).reshape(-1, 4)
+        joints_cam_m = pose_m @ rotation
+        joints_cam_m += places[:, None, :3]
+        return joints_cam_m, places[:, 3], solved
+
+    # --- what is published -----------------------------------------------------------------------------------------
+
+    @property
+    def _height_m(self) -> float:
+        return self.config.person_height_m
+
+    def _sigma(self, log_variance: np.ndarray, unseen_s: list[float]) -> np.ndarray:
+        """(P, 17) metres: the network's, growing while unseen; the root has none about itself."""
+        sigma_m = np.exp(log_variance * np.float32(0.5))
+        sigma_m *= self._sigma_unit_m
+        if any(unseen_s):
+            grown_m = UNSEEN_SPEED_M_S * np.array(unseen_s, np.float32)
+            sigma_m = np.sqrt(sigma_m**2 + grown_m[:, None] ** 2)
+        sigma_m[:, 0] = 0
+        return sigma_m
+
+    def _name_actions(self, logits: np.ndarray) -> list[str | None]:
+        """Each person's most likely action where its probability is above one half, else None. logits (P, A)."""
+        names = []
+        for row in logits.tolist():
+            most = max(row)
+            sure = sum(exp(logit - most) for logit in row) < 2
+            names.append(self._actions[row.index(most)] if sure else None)
+        return names
+
+    def _skeletons(self, roster: Roster, stamp_s: float, tag: Any, poses: Poses, outcome: str = USED) -> Skeletons:
+        """Select the people to publish: root solved, last seen within `predict_for_s`. Reuses the input arrays."""
+        limit_s = self.config.predict_for_s
+        people, filters, unseen_s, actions, sigma_m, joints_cam_m, root_sigma_m, _ = poses
+        chosen = [i for i, (f, unseen) in enumerate(zip(filters, unseen_s)) if f.started and unseen <= limit_s]
+        if len(chosen) < len(people):
+            people, unseen_s, actions = ([part[i] for i in chosen] for part in (people, unseen_s, actions))
+            sigma_m, joints_cam_m, root_sigma_m = sigma_m[chosen], joints_cam_m[chosen], root_sigma_m[chosen]
+        return Skeletons(
+            stamp_s=stamp_s,
+            ids=tuple([person.name for person in people]),
+            joints_cam_m=joints_cam_m,
+            sigma_m=sigma_m,
+            root_sigma_m=root_sigma_m,
+            predicted=np.array(unseen_s) > 0,
+            actions=tuple(actions),
+            metric=roster.metric,
+            tag=tag,
+            outcome=outcome,
+        )
+
+
+def _broken(answer) -> list[int]:
+    """Whose share of the network's answer (arrays (P, ...)) is not finite: their indices, most often none."""
+    # one product of each array is cheaper than looking at every number
+    if sum([float(np.vdot(array, array)) for array in answer]) < LARGEST_ANSWER**2:
+        return []
+    whole = [(np.abs(array) < LARGEST_ANSWER).reshape(len(array), -1).all(1) for array in answer]
+    return np.flatnonzero(~np.all(whole, 0)).tolist()

@@ -1,0 +1,190 @@
+"""One person's whole sequence, from keypoints to metres: check, see, denoise piece by piece, place.
+
+Knows a denoiser, but no checkpoint and no stream.
+"""
+# T frames, K keypoints of the source, J = 17 joints, H hypotheses
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from dp3d_core.config import LiftConfig
+from dp3d_core.geometry.camera import Camera
+from dp3d_core.geometry.gaps import bridge_all
+from dp3d_core.geometry.observation import follow_all, observe
+from dp3d_core.geometry.root import HEIGHT_SIGMA, KNOWN_HEIGHT_SIGMA, Proportions, smooth, solve
+from dp3d_core.live.intake import LIMIT_PX
+from dp3d_core.model.diffusion import band_mask, causal_mask, rows_ahead
+from dp3d_core.model.sampler import hypotheses
+from dp3d_core.skeleton import MIRROR, adapt, joint_set, mirror
+
+CHUNK_FRAMES = 512
+"""Longer sequences are lifted in overlapping pieces; the mask is quadratic in the length."""
+
+
+class Observed(NamedTuple):
+    """What the camera and the network see of the sequence."""
+
+    stamps_s: np.ndarray
+    """(T,)."""
+    rays: np.ndarray
+    """(T, 17, 2) in the camera, with their confidence, as they were seen."""
+    confidence: np.ndarray
+    """(T, 17), 0 = missing."""
+    network_input: np.ndarray
+    """(1, T, 17, 4) float32, short gaps bridged."""
+    trust: np.ndarray
+    """(T, 17) confidence, short gaps bridged."""
+    rotation: np.ndarray
+    """(T, 3, 3) from the camera to the virtual camera."""
+    rays_virtual: np.ndarray
+    """(T, 17, 2) in the virtual camera."""
+
+    @property
+    def relative_s(self) -> np.ndarray:
+        """(1, T) seconds since the first frame."""
+        return (self.stamps_s - self.stamps_s[0])[None]
+
+
+def check(keypoints_px, confidence, stamps_s, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(T, K, 2), (T, K) in [0, 1] with missing ones at 0, (T,); ValueError says what does not fit joint set `name`."""
+    size = len(joint_set(name).keypoints)
+    keypoints_px, confidence = np.asarray(keypoints_px, np.float32), np.array(confidence, np.float32)
+    stamps_s = np.asarray(stamps_s, np.float64)
+    if keypoints_px.ndim != 3 or keypoints_px.shape[1:] != (size, 2):
+        hint = "; pass confidence separately" if keypoints_px.shape[-1:] == (3,) else ""
+        raise ValueError(f"keypoints_px: expected (T, {size}, 2) pixels, got {keypoints_px.shape}{hint}")
+    frames = len(keypoints_px)
+    if confidence.shape != (frames, size):
+        raise ValueError(f"confidence: expected ({frames}, {size}), got {confidence.shape}")
+    if stamps_s.shape != (frames,) or not np.isfinite(stamps_s).all() or (np.diff(stamps_s) <= 0).any():
+        raise ValueError(f"stamps_s: expected ({frames},) finite ascending seconds, got {stamps_s.shape}")
+    if frames == 0:
+        raise ValueError("keypoints_px: expected at least one frame, got none")
+    usable = np.isfinite(confidence) & (np.abs(keypoints_px) < LIMIT_PX).all(-1)
+    confidence = np.clip(np.where(usable, confidence, 0), 0, 1)
+    return np.where((confidence > 0)[..., None], keypoints_px, 0), confidence, stamps_s
+
+
+def see(keypoints_px, confidence, stamps_s, *, camera: Camera, config: LiftConfig) -> Observed:
+    """The sequence as `Observed`; ValueError where the arrays do not fit or nothing is visible."""
+    keypoints_px, confidence, stamps_s = check(keypoints_px, confidence, stamps_s, config.joint_set)
+    pixels, confidence = adapt(keypoints_px, confidence, joint_set(config.joint_set))
+    confidence[confidence < config.min_confidence] = 0
+    rays, confidence = camera.see(pixels, confidence)
+    if not (confidence > 0).any():
+        raise ValueError("confidence: expected at least one visible joint in the sequence, got none")
+    bridged, trust = bridge_all(rays, confidence, stamps_s)
+    relative_s = (stamps_s - stamps_s[0])[None].astype(np.float32)
+    state = follow_all(bridged[None], trust[None], relative_s, np)
+    network_input, rotation, rays_virtual = observe(bridged[None], trust[None], state, np)
+    return Observed(
+        stamps_s=stamps_s,
+        rays=rays,
+        confidence=confidence,
+        network_input=network_input.astype(np.float32),
+        trust=trust,
+        rotation=rotation[0],
+        rays_virtual=rays_virtual[0],
+    )
+
+
+@torch.inference_mode()
+def denoise(denoiser, observed: np.ndarray, relative_s: np.ndarray, config: LiftConfig, action_probability=None):
+    """Clean poses (H, T, 17, 3), variance (T, 17) and action probabilities (T, A), piece by piece.
+
+    observed (1, T, 17, 4) float32, relative_s (1, T).
+    """
+    frames = observed.shape[1]
+    device = next(denoiser.parameters()).device
+    noise = torch.zeros(config.samples, 1, frames, 17, 3)
+    if config.samples > 1:
+        noise.normal_(generator=torch.Generator().manual_seed(config.seed))
+    oracle = None
+    if action_probability is not None:
+        oracle = torch.as_tensor(action_probability, dtype=torch.float32, device=device)[None]
+    poses, variances, actions = [], [], []
+    for first, start, stop, last in pieces(frames, denoiser.config.window_frames):
+        stamps_s = torch.from_numpy(relative_s[:, first:last] - relative_s[:, first : first + 1]).float()
+        ask = _asker(
+            denoiser, torch.from_numpy(observed[:, first:last]).to(device), stamps_s.to(device), config.causal, oracle
+        )
+        # a piece's own part of one noise: a sample goes on over the seams
+        clean, from_noise = _sample(ask, noise[:, :, first:last].to(device), config)
+        keep = slice(start - first, stop - first)
+        poses.append(clean[:, 0, keep].cpu().numpy())
+        # later steps are only as unsure as what they were fed leaves them: the doubt about the 2D is the first's
+        variance = torch.stack([answer.log_variance[0, keep].exp() for answer in from_noise]).mean(0)
+        variances.append(variance.cpu().numpy())
+        actions.append(torch.softmax(from_noise[0].action_logits[0, keep], -1).cpu().numpy())
+    return np.concatenate(poses, 1), np.concatenate(variances), np.concatenate(actions)
+
+
+def pieces(frames: int, overlap: int):
+    """(first, start, stop, last) of each piece: frames first to last are denoised, of which start to stop are kept.
+
+    Every piece looks one window beyond what it keeps, so that the seams have context on both sides.
+    """
+    start = 0
+    while True:
+        first = max(0, start - overlap)
+        stop = min(frames, start + CHUNK_FRAMES)
+        last = frames if frames - stop <= overlap else min(frames, stop + overlap)
+        stop = frames if last == frames else stop
+        yield first, start, stop, last
+        if stop == frames:
+            return
+        start = stop
+
+
+def _asker(denoiser, observed, stamps_s, causal: bool, oracle) -> Callable:
+    """ask(noisy, level, mirrored) gives the denoiser's `Prediction` for one piece (1, T, 17, 4)."""
+    length, window, device = observed.shape[1], denoiser.config.window_frames, observed.device
+    mask = (causal_mask if causal else band_mask)(length, window, device)[None]
+    pool = None if causal else rows_ahead(length, window, device)
+
+    def ask(noisy, level, mirrored=False):
+        seen = mirror(observed) if mirrored else observed
+        return denoiser(mirror(noisy) if mirrored else noisy, seen, level, stamps_s, mask, pool, oracle)
+
+    return ask
+
+
+def _sample(ask: Callable, noise: torch.Tensor, config: LiftConfig):
+    """Hypotheses (H, 1, T, 17, 3), and each one's answer to noise alone."""
+    from_noise = []
+
+    def clean(noisy, level):
+        answer = ask(noisy, level)
+        if config.flip:
+            answer = _both(answer, ask(noisy, level, mirrored=True))
+        if level[0, 0] == 1:
+            from_noise.append(answer)
+        return answer.clean
+
+    return hypotheses(clean, noise, config.steps), from_noise
+
+
+def _both(answer, of_mirrored):
+    """The mean of an answer and of the mirrored person's answer, mirrored back."""
+    other = of_mirrored.log_variance[..., list(MIRROR)]
+    return answer._replace(
+        clean=(answer.clean + mirror(of_mirrored.clean)) / 2,
+        log_variance=torch.logaddexp(answer.log_variance, other) - math.log(2),
+        action_logits=(answer.action_logits + of_mirrored.action_logits) / 2,
+    )
+
+
+def place(pose_m: np.ndarray, sigma_m: np.ndarray, seen: Observed, person_height_m: float):
+    """A pose (T, 17, 3) about its root as joints_cam_m (T, 17, 3) and root_sigma_m (T,), float32."""
+    pose_m = Proportions.of_clip(pose_m, sigma_m).apply(slice(None), pose_m, person_height_m)
+    root, variance, solved = solve(pose_m, seen.rays_virtual, seen.trust, sigma_m)
+    root_cam_m = np.einsum("tij,ti->tj", seen.rotation, root)
+    root_cam_m, relative_sigma = smooth(root_cam_m, variance, solved, seen.stamps_s)
+    height_sigma = KNOWN_HEIGHT_SIGMA if person_height_m > 0 else HEIGHT_SIGMA
+    root_sigma_m = np.linalg.norm(root_cam_m, axis=1) * np.hypot(relative_sigma, height_sigma)
+    joints_cam_m = np.einsum("tij,tki->tkj", seen.rotation, pose_m) + root_cam_m[:, None]
+    return joints_cam_m.astype(np.float32), root_sigma_m.astype(np.float32)
