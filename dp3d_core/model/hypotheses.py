@@ -1,0 +1,66 @@
+"""Hypotheses that are motions: estimates and samples of a `MotionDenoiser` given what the encoder said."""
+# H hypotheses, B sequences, N frames, J = 17 joints
+
+import torch
+
+from dp3d_core.model.flow import gaussian_flow
+
+MOST_TOKENS = 400_000
+"""Joint tokens that one pass of the network takes; more hypotheses are sampled in chunks."""
+
+
+def estimate(denoiser, context):
+    """The denoiser's point estimate (B, N, 17, 3) in network units: one step, no noise, both ways in time."""
+    stamps_s = context.stamps_s
+    noisy = stamps_s.new_zeros(*stamps_s.shape, 17, 3)
+    angle = torch.full_like(stamps_s[:, :1], torch.pi / 2)
+    return denoiser.pose(denoiser(noisy, angle, context).clean, context)
+
+
+def sample(denoiser, context, *, hypotheses, steps, generator, sampler=gaussian_flow):
+    """Sampled motions (H, B, N, 17, 3) in network units, each coherent over all frames.
+
+    One step has one answer, whatever the noise: ValueError for several hypotheses of one step.
+    """
+    check(hypotheses, steps)
+    batch, frames = context.stamps_s.shape
+    most = max(1, MOST_TOKENS // (batch * frames * 17))
+    drawn = torch.randn(hypotheses, batch, frames, 17, 3, generator=generator).to(context.stamps_s.device)
+    motions = []
+    for white in drawn.split(most):
+        size = len(white)
+        repeated = context.repeat(size)
+        noise = denoiser.noise(white.flatten(0, 1), repeated.stamps_s)
+
+        def denoise(noisy, angle, repeated=repeated):
+            return denoiser(noisy, torch.full_like(repeated.stamps_s[:, :1], angle), repeated).clean
+
+        residual = sampler(denoise, noise, steps)
+        motions.append(denoiser.pose(residual, repeated).unflatten(0, (size, batch)))
+    return torch.cat(motions)
+
+
+def check(hypotheses, steps):
+    """ValueError unless so many hypotheses can be drawn in so many steps."""
+    if hypotheses < 1:
+        raise ValueError(f"hypotheses: expected at least 1, got {hypotheses}")
+    if steps < 1:
+        raise ValueError(f"steps: expected at least 1, got {steps}")
+    if hypotheses > 1 and steps < 2:
+        raise ValueError(
+            f"steps: expected at least 2 for {hypotheses} hypotheses, got {steps}; one step has one answer, whatever "
+            "its noise"
+        )
+
+
+def ray_weights(motions_m, root_m, rays, confidence, sigma_m, effective_s=0.3, frame_s=1 / 30):
+    """Weights (H,) of motions (H, N, 17, 3) by how they meet the rays (N, 17, 2): normalised Gaussian likelihoods.
+
+    root_m (H, N, 1, 3) metres in the camera of the rays; confidence (N, 17) with 0 = missing; sigma_m (N, 17) of the
+    detected joints. Errors of neighbouring frames are alike: each `effective_s` seconds count as one measurement.
+    """
+    place = motions_m + root_m
+    depth = place[..., 2:].clamp(min=0.1)
+    missed = ((place[..., :2] / depth - rays) * depth).square().sum(-1) / sigma_m**2
+    log_weight = -0.5 * (missed * confidence**2).sum((1, 2)) * (frame_s / effective_s)
+    return torch.softmax(log_weight, 0)
