@@ -31,8 +31,8 @@ demo: environment
 	@$(IN_VENV) -m dp3d_ros.demo $(DEMO_ARGS)
 
 test: environment
-	@echo "Running all tests but the slow ones (make test TEST_ARGS='-m slow') and TensorRT's (make test-tensorrt)"
-	@$(IN_VENV) -m pytest $(TEST_ARGS)
+	@echo "Running all tests but the slow ones (make test TEST_ARGS='-n 0 -m slow') and TensorRT's (make test-tensorrt)"
+	@$(IN_VENV) -m pytest -n 2 --dist loadfile $(TEST_ARGS)
 
 test-tensorrt: environment
 	@.ci/environment "$(PYTHON)" "$(TENSORRT_VENV)" tensorrt "$(VENV)"

@@ -88,7 +88,10 @@ def parse(options: type[Options], argv: Sequence[str] | None = None, *, prog: st
 
 def optional(config: type) -> type:
     """A config class of `dp3d_core.config` with None for each default: None leaves the value to a preset."""
-    items = [(item.name, item.type | None, field(default=None, metadata=item.metadata)) for item in fields(config)]
+    items: list[Any] = []
+    for item in fields(config):
+        kind: Any = item.type
+        items.append((item.name, kind | None, field(default=None, metadata=item.metadata)))
     return make_dataclass(f"Optional{config.__name__}", items, kw_only=True, frozen=True)
 
 
@@ -119,17 +122,21 @@ def _registry() -> Any:
         str_from_instance=lambda value: [str(value).lower()],
     )
 
-    def type_of(item):
+    def type_of(item) -> Any:
         if item.type in (bool, bool | None):
             return Annotated[item.type, tyro.conf.FlagConversionOff, switch]
         if item.metadata["choices"] is None:
             return item.type
-        choices = Literal[item.metadata["choices"]]
+        choices: Any = Literal[item.metadata["choices"]]
         return choices if item.default is not None else choices | None
 
     @registry.struct_rule
     def config(info):
-        if not is_dataclass(info.type) or not all("help" in item.metadata for item in fields(info.type)):
+        if (
+            not isinstance(info.type, type)
+            or not is_dataclass(info.type)
+            or not all("help" in item.metadata for item in fields(info.type))
+        ):
             return None
         specs = tuple(
             tyro.constructors.StructFieldSpec(

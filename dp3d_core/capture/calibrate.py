@@ -143,8 +143,8 @@ def ground_positions_m(recording: recordings.Recording, min_confidence: float = 
 
     The ankles are taken at the height of a person of mean stature; rays at or above the horizon give NaN.
     """
-    if recording.ground_normal_cam is None:
-        raise ValueError("ground: this recording has no ground plane; run `python -m dp3d_core.calibrate FILE --write`")
+    if recording.ground_normal_cam is None or recording.ground_distance_m is None:
+        raise ValueError("ground: this recording has no ground plane; run `dp3d calibrate FILE --write`")
     ankles_px, seen = _mean_of(recording, _indices(recording, ("ankle",)), min_confidence, need_all=True)
     lift_m = ANKLES_SHARE * CalibrateConfig().mean_height_m
     ray = _rays(ankles_px, recording.K[0, 0], recording.K[1, 1], recording.K[:2, 2])
@@ -193,10 +193,11 @@ def _mean_of(
     recording: recordings.Recording, joints: list[int], min_confidence: float, *, need_all: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean pixel (R, 2) of the seen ones of some joints, and whether enough of them were seen (R,)."""
-    seen = recording.confidence[:, joints] >= min_confidence
+    seen = np.asarray(recording.confidence[:, joints] >= min_confidence)
     points = recording.keypoints_px[:, joints].astype(np.float64)
     mean = (points * seen[..., None]).sum(axis=1) / np.maximum(seen.sum(axis=1), 1)[:, None]
-    return mean, seen.all(axis=1) if need_all else seen.any(axis=1)
+    enough = np.all(seen, axis=1) if need_all else np.any(seen, axis=1)
+    return mean, enough
 
 
 def _up(pitch: float, roll: float) -> np.ndarray:

@@ -90,10 +90,10 @@ class Recording:
             raise ValueError(f"intrinsics: expected one of {', '.join(INTRINSICS)}, got {self.intrinsics!r}")
 
     def _check_ground(self) -> None:
-        if (self.ground_normal_cam is None) != (self.ground_distance_m is None):
-            raise ValueError("ground: expected ground_normal_cam and ground_distance_m together or neither")
-        if self.ground_normal_cam is None:
+        if self.ground_normal_cam is None and self.ground_distance_m is None:
             return
+        if self.ground_normal_cam is None or self.ground_distance_m is None:
+            raise ValueError("ground: expected ground_normal_cam and ground_distance_m together or neither")
         normal = _array("ground_normal_cam", self.ground_normal_cam, np.float64)
         if normal.shape != (3,) or abs(np.linalg.norm(normal) - 1) > 1e-3:
             raise ValueError(f"ground_normal_cam: expected a unit (3,) vector, got {normal.tolist()}")

@@ -77,9 +77,10 @@ def align(name, keypoints_px, markers_mm):
             for b in range(-2, 3)
         ]
         best, stride = (np.inf, *best[1:]), 1 if shift_step < 0.01 else 2
-    cost, residual_px, predicted_px, spread_mm = affine_fit(keypoints_px, markers_mm, *best[1:])
-    if cost > 0.35:
+    fit = affine_fit(keypoints_px, markers_mm, best[1], best[2])
+    if fit is None or fit[0] > 0.35:
         return None
+    _, residual_px, predicted_px, spread_mm = fit
     px_per_mm = np.sqrt(np.nanvar(predicted_px, 0).sum()) / spread_mm
     steps = np.abs(np.diff(keypoints_px[:, :2], axis=0))
     steps = steps[(steps > 2) & (steps < 5)]

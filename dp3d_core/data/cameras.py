@@ -46,7 +46,8 @@ class View:
 WIDTH_PX, HEIGHT_PX = 1000.0, 750.0
 
 
-def _uniform(low, high, shape, generator):
+def _uniform(span: tuple[float, float], shape, generator):
+    low, high = span
     return low + (high - low) * torch.rand(shape, generator=generator)
 
 
@@ -57,11 +58,11 @@ def look(joints_world_m, stamps_s, *, cameras=None, generator):
     normal = lambda *shape: torch.randn(shape, generator=generator)  # noqa: E731
     person = joints_world_m[:, :, 0].mean(1)
     low, high = cameras.distance_m
-    distance = torch.exp(_uniform(log(low), log(high), (batch,), generator))
-    azimuth = _uniform(0.0, 2 * pi, (batch,), generator)
-    height = _uniform(*cameras.height_m, (batch,), generator)
+    distance = torch.exp(_uniform((log(low), log(high)), (batch,), generator))
+    azimuth = _uniform((0.0, 2 * pi), (batch,), generator)
+    height = _uniform(cameras.height_m, (batch,), generator)
     raised = torch.rand(batch, generator=generator) < cameras.high_share
-    height = torch.where(raised, _uniform(*cameras.high_m, (batch,), generator), height)
+    height = torch.where(raised, _uniform(cameras.high_m, (batch,), generator), height)
     offset = torch.stack([torch.cos(azimuth), torch.sin(azimuth)], -1) * distance[:, None]
     eye = torch.cat([person[:, :2] + offset, height[:, None]], -1)
 
@@ -77,7 +78,7 @@ def look(joints_world_m, stamps_s, *, cameras=None, generator):
     roll = normal(batch) * cameras.roll_std_deg * pi / 180
     if cameras.roll_any_share:
         rolled = torch.rand(batch, generator=generator) < cameras.roll_any_share
-        roll = torch.where(rolled, _uniform(-pi, pi, (batch,), generator), roll)
+        roll = torch.where(rolled, _uniform((-pi, pi), (batch,), generator), roll)
     cos, sin = torch.cos(roll)[:, None], torch.sin(roll)[:, None]
     rotation = torch.stack([cos * right + sin * down, cos * down - sin * right, forward], 1)
     joints = torch.einsum("bij,btkj->btki", rotation, joints_world_m - eye[:, None, None])
@@ -99,7 +100,7 @@ def look(joints_world_m, stamps_s, *, cameras=None, generator):
     # Nobody closer than half a metre: step back along the view.
     nearest = joints[..., 2].flatten(1).amin(1)
     joints = joints + torch.nn.functional.pad((0.5 - nearest).clamp(min=0)[:, None], (2, 0))[:, None, None]
-    fov = _uniform(*cameras.fov_deg, (batch,), generator) * pi / 180
+    fov = _uniform(cameras.fov_deg, (batch,), generator) * pi / 180
     return View(joints_cam_m=joints, focal_px=WIDTH_PX / 2 / torch.tan(fov / 2), up_cam=up_cam)
 
 

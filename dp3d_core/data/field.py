@@ -7,6 +7,7 @@ as it was recorded, seen by `noise` alone. Knows no networks.
 
 from dataclasses import dataclass, fields
 from math import log, pi
+from typing import Any
 
 import torch
 from torch.nn.functional import normalize
@@ -67,7 +68,7 @@ class Field:
     @classmethod
     def none(cls, *, up_known_share=0.0):
         """Nothing of it, with 0.6 of the sequences COCO's; up known or not."""
-        shares = {item.name: 0.0 for item in fields(cls) if item.name.endswith("_share")}
+        shares: dict[str, Any] = {item.name: 0.0 for item in fields(cls) if item.name.endswith("_share")}
         plain = {"families": (0.4, 0.6, 0.0, 0.0), "rates_hz": (10.0, 60.0), "up_known_share": up_known_share}
         return cls(**(shares | plain))
 

@@ -31,6 +31,7 @@ def material(*, motions=None, h36m_3d=None, h36m_2d=None, mpi_train=None, camera
         return human36m_pairs(h36m_3d, h36m_2d, cameras)
     if mpi_train is not None:
         return mpi_inf_3dhp_pairs(mpi_train, cameras, annotation=annotation or "univ")
+    assert motions is not None
     clips = load_motions(motions)
     try:
         banks = MotionBank(clips.split("train")), MotionBank(clips.split("dev"))

@@ -184,10 +184,9 @@ def save_motions(path: str | Path, motions: Motions, *, half: bool = False) -> N
     texts = {key: np.array(getattr(motions, field), dtype=np.str_) for key, field in TEXT_KEYS.items()}
     pose_m = motions.pose_m.astype(np.float16) if half else motions.pose_m
     with open(path, "wb") as file:  # a handle: given a name, numpy would append ".npz" to it
-        np.savez_compressed(
-            file, pose=pose_m, root=motions.root_m, offsets=motions.offsets, fps=np.float64(motions.fps),
-            joints=np.array(FILE_JOINTS), parents=np.array(PARENTS, dtype=np.int64), **texts,
-        )  # fmt: skip
+        arrays = {"pose": pose_m, "root": motions.root_m, "offsets": motions.offsets, "fps": np.float64(motions.fps)}
+        arrays |= {"joints": np.array(FILE_JOINTS), "parents": np.array(PARENTS, dtype=np.int64)}
+        np.savez_compressed(file, allow_pickle=False, **arrays, **texts)
 
 
 def join_motions(parts) -> Motions:
@@ -227,7 +226,9 @@ def variety(motions: Motions) -> np.ndarray:
     return worth
 
 
-def clip_weights(motions: Motions, *, keyword: str = "salsa", share: float = 0.1, variety=1.0) -> np.ndarray:
+def clip_weights(
+    motions: Motions, *, keyword: str = "salsa", share: float = 0.1, variety: np.ndarray | float = 1.0
+) -> np.ndarray:
     """Probability of sampling each clip, (C,) float64 summing to 1: by length times `variety` (C,), one
     over-represented kind held down.
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -113,7 +114,7 @@ class DetectorNoise:
         return {**asdict(self), "joint_scale": list(self.joint_scale)}
 
     @classmethod
-    def from_dict(cls, values: dict[str, object]) -> DetectorNoise:
+    def from_dict(cls, values: dict[str, Any]) -> DetectorNoise:
         """Inverse of `to_dict`; missing keys take their defaults, unknown ones raise ValueError."""
         unknown = sorted(set(values) - {f.name for f in fields(cls)})
         if unknown:

@@ -46,6 +46,7 @@ def plot(path, found):
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+    from matplotlib.patches import Rectangle
 
     figure, axes = plt.subplots(1, 5, figsize=(17, 3.4), constrained_layout=True)
     axes[0].hist(found["distance_m"], np.geomspace(0.5, 20, 40))
@@ -58,7 +59,7 @@ def plot(path, found):
     axes[3].set(xscale="log", xlabel=f"person's height, px of {cameras.HEIGHT_PX:.0f}")
     axes[4].plot(*found["pelvis_px"].T, ".", markersize=1)
     axes[4].set(xlim=(-300, cameras.WIDTH_PX + 300), ylim=(cameras.HEIGHT_PX + 300, -300), xlabel="pelvis, px")
-    axes[4].add_patch(plt.Rectangle((0, 0), cameras.WIDTH_PX, cameras.HEIGHT_PX, fill=False, color="black"))
+    axes[4].add_patch(Rectangle((0, 0), cameras.WIDTH_PX, cameras.HEIGHT_PX, fill=False, color="black"))
     figure.savefig(path, dpi=80)
     plt.close(figure)
 

@@ -51,7 +51,7 @@ class EvalSequence:
     confidence: np.ndarray
     joints_cam_m: np.ndarray
     camera: Camera
-    valid: np.ndarray | None = None
+    valid: np.ndarray = None  # type: ignore[assignment]  # None: every frame
     metric: bool = True
 
     def __post_init__(self):

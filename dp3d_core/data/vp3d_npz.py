@@ -147,7 +147,7 @@ class _Array:
         if self._content is None:
             raise pickle.UnpicklingError("an array has no content")
         if not self._element.is_object:
-            flat = np.frombuffer(self._content, dtype=self._element.numpy())
+            flat = np.frombuffer(bytes(self._content), dtype=self._element.numpy())
             return flat.reshape(self._shape, order="F" if self._fortran else "C")
         if len(self._shape) > 1:
             raise pickle.UnpicklingError(f"an object array has the shape {self._shape}; at most one axis is read")
@@ -169,7 +169,7 @@ class _Scalar:
         raise pickle.UnpicklingError("a number takes no state")
 
     def plain(self, _depth, _budget):
-        (value,) = np.frombuffer(self._content, dtype=self._element.numpy())
+        (value,) = np.frombuffer(bytes(self._content), dtype=self._element.numpy())
         return value.item()
 
 

@@ -149,7 +149,7 @@ def in_view(rays, confidence, relative_m, stamps_s, reach, up_cam=None, up_sigma
     up_cam (B, T, 3) as the network is told, zeros where nothing, with its sigma (B,), or None.
     """
     frames = rays.shape[1]
-    if up_cam is None:
+    if up_cam is None or up_sigma_rad is None:
         up_cam, up_sigma_rad = rays.new_zeros(*rays.shape[:2], 3), rays.new_zeros(len(rays))
     state = follow_all(rays, confidence, stamps_s, torch)
     seen, rotation, _ = observe(rays, confidence, state, torch, up=up_cam)

@@ -145,14 +145,14 @@ def _draw_grid(scene, view, panel):
                 share = (0.5 - local[near, 2]) / (local[1 - near, 2] - local[near, 2])
                 ends[near] += share * (ends[1 - near] - ends[near])
             pixels, _ = view.project(ends)
-            _line(panel, *pixels, _mix(_GRID, _PANEL, 0.75 if at % 5 == 0 else 0.3), 1)
+            _line(panel, pixels[0], pixels[1], _mix(_GRID, _PANEL, 0.75 if at % 5 == 0 else 0.3), 1)
     corner_px = np.array([100.0, len(panel) - 28.0])
     ray = np.append((corner_px - view.centre_px) / view.focal_px, 1.0) @ view.rotation
     corner = view.eye_m - ray * view.eye_m[2] / ray[2]
     axes = ("right", (235, 96, 96)), ("away", (110, 205, 120)), ("up, 1 m", (104, 150, 250))
     for axis, (name, colour) in zip(np.eye(3), axes):
         pixels, _ = view.project(np.stack([corner, corner + axis]))
-        _line(panel, *pixels, colour, 2)
+        _line(panel, pixels[0], pixels[1], colour, 2)
         step = pixels[1] - pixels[0]
         _text(panel, name, pixels[1] + (4 if step[0] > -5 else -34, 3 if axis[2] == 0 else -3), colour, 0.38)
 
@@ -209,7 +209,7 @@ def write_video(path, frames, fps, *, progress=None):
         for frame in frames:
             if writer is None:
                 size = frame.shape[1], frame.shape[0]
-                writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), float(fps), size)
+                writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), float(fps), size)
                 if not writer.isOpened():
                     raise OSError(f"video {path}: OpenCV could not open it for writing; is the folder writable?")
             writer.write(frame)

@@ -8,7 +8,7 @@ import json
 import time
 from dataclasses import dataclass, replace
 from functools import partial
-from math import log
+from math import inf, log
 from pathlib import Path
 
 import torch
@@ -74,13 +74,13 @@ def parameters(model):
 
 def _nearest(full, candidates, measure):
     """The first of ever larger models after which they move away from `full`'s measure."""
-    target, best = measure(full), None
+    target, nearest, best = measure(full), inf, full
     for model in candidates:
         distance = abs(log(measure(model) / target))
-        if best is not None and distance > best[0]:
+        if distance > nearest:
             break
-        best = distance, model
-    return best[1]
+        nearest, best = distance, model
+    return best
 
 
 def variants(full=REDUCED):

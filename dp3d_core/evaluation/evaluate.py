@@ -203,6 +203,7 @@ def _material(options, mode, lifter):
         detectors = ["noisy"]
     elif mode == "table":
         detectors = list(benchmarks.DETECTORS)
+    assert motions is not None
     held = motions.split(options.split)
     return {
         detector: benchmarks.synthetic(

@@ -19,7 +19,7 @@ class CausalFilter:
 
     def reset(self):
         """Forget everything; the next step is a first step."""
-        self._stamp_s = None
+        self._stamp_s = 0.0
         self._state = None
 
     def step(self, stamp_s, x):
@@ -29,7 +29,7 @@ class CausalFilter:
             raise ValueError("x: expected finite values, got NaN or infinity; skip the frame, or fill it first")
         if not np.isfinite(stamp_s):
             raise ValueError(f"stamp_s: expected finite seconds, got {stamp_s}")
-        if self._stamp_s is None:
+        if self._state is None:
             state = self._start(x)
         else:
             step_s = float(stamp_s) - self._stamp_s
@@ -44,6 +44,14 @@ class CausalFilter:
             state = self._advance(self._state, step_s, x)
         self._stamp_s, self._state = float(stamp_s), state
         return state[0].copy()
+
+    def _start(self, x):
+        """The state (filtered value first) after the first value."""
+        raise NotImplementedError
+
+    def _advance(self, state, step_s, x):
+        """The state after `x`, `step_s` seconds after the last value."""
+        raise NotImplementedError
 
 
 class OneEuro(CausalFilter):

@@ -5,6 +5,7 @@ A method is a function of an `EvalSequence` as in `dp3d_core.evaluation.methods`
 # H hypotheses, T frames, J = 17 joints
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,7 @@ class NoAnswer(ValueError):
     """A method answered in no frame that counts."""
 
 
-def score(method, sequences, *, joints=None, pck_joints=None):
+def score(method, sequences, *, joints=None, pck_joints=None) -> dict[str, Any]:
     """`Summary.result()` of a method over sequences, with `frames_unanswered` before its first answers.
 
     joints: those that count (None: all); pck_joints: those of PCK and AUC. A method that also returns its hypotheses

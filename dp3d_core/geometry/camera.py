@@ -104,7 +104,7 @@ class Camera:
             off = np.maximum(off, np.abs(back_px - joints_px) / (LENS_ERROR * self.width))
         if not off.size or off.max() <= 1:
             return rays, confidence
-        usable = (off <= 1).all(-1)
+        usable = np.all(off <= 1, axis=-1)
         return np.where(usable[..., None], rays, 0), np.where(usable, confidence, 0)
 
     def rays(self, keypoints_px):

@@ -18,8 +18,11 @@ settings.register_profile("any speed", deadline=None, suppress_health_check=[Hea
 settings.load_profile("any speed")
 
 HERE = Path(__file__).resolve().parent
-# 1..101 keeps DDS clear of Linux's ephemeral ports; runs at the same time begin at different places.
-_domains = count(os.getpid() * 7)
+# 1..101 keeps DDS clear of Linux's ephemeral ports. Runs at the same time begin at different places, and the processes
+# of one run (pytest-xdist) share the domains out among themselves.
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+_domains = count(7 * (os.getppid() if WORKERS > 1 else os.getpid()))
 
 
 def pytest_collection_modifyitems(items):
@@ -102,7 +105,8 @@ def domain():
 
 
 def next_domain():
-    return 1 + next(_domains) % 101
+    share = 101 // WORKERS
+    return 1 + WORKER * share + next(_domains) % share
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 """Long tests of the live node: ten thousand malformed messages, a ten-minute soak, load by people and rate.
 
-make test TEST_ARGS='-m slow tests/ros/test_endurance.py -s' runs them and prints their figures; -k soak, -k load or
--k malformed picks one. SOAK_S and LOAD_S are the seconds of each run; BENCH_JSON names a file to add the figures to, as
-JSON lines (python tests/ros/load_table.py FILE makes a table of them).
+make test TEST_ARGS='-n 0 -m slow tests/ros/test_endurance.py -s' runs them and prints their figures; -k soak, -k load
+or -k malformed picks one. SOAK_S and LOAD_S are the seconds of each run. BENCH_JSON names a file to add the figures to,
+as JSON lines (python tests/ros/load_table.py FILE makes a table of them).
 """
 
 import json

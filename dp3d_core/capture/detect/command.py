@@ -80,8 +80,7 @@ def record(options: DetectOptions) -> recordings.Recording:
     recording = to_recording(rows, info, fps, K, intrinsics, options)
     if not options.estimate_intrinsics:
         return recording
-    prior = {} if options.focal_prior_px is None else {"focal_prior_px": options.focal_prior_px}
-    return apply(recording, calibrate(recording, CalibrateConfig(**prior)))
+    return apply(recording, calibrate(recording, CalibrateConfig(focal_prior_px=options.focal_prior_px)))
 
 
 def to_recording(

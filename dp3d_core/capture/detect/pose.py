@@ -122,7 +122,7 @@ def hide_outside(
     keypoints_px: np.ndarray, confidence: np.ndarray, width: int, height: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """The same keypoints with those outside the image missing: confidence 0 at pixel (0, 0), as OpenPose writes it."""
-    seen = ((keypoints_px >= 0) & (keypoints_px <= (width - 1, height - 1))).all(axis=1)
+    seen = np.all((keypoints_px >= 0) & (keypoints_px <= (width - 1, height - 1)), axis=1)
     return np.where(seen[:, None], keypoints_px, 0.0), np.where(seen, np.clip(confidence, 0, 1), 0.0)
 
 

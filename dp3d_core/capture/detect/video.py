@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -200,7 +201,7 @@ def _with_progress(
     return extra("tqdm").tqdm(frames, total=min(known, default=None), unit="frame", desc="detect")
 
 
-def _open(path: str | Path) -> object:
+def _open(path: str | Path) -> Any:
     if not Path(path).is_file():
         raise FileNotFoundError(f"video: no file at {path}")
     capture = extra("cv2").VideoCapture(str(path))

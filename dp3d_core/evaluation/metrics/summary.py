@@ -33,7 +33,8 @@ class _Tally:
     """Sums and numbers of terms by metric, and the calibration curves' hits; two tallies add up."""
 
     def __init__(self):
-        self.sums, self.terms = Counter(), Counter()
+        self.sums: defaultdict[str, float] = defaultdict(float)
+        self.terms: Counter[str] = Counter()
         self.frames, self.hits = 0, 0.0
 
     def put(self, key, values):
@@ -41,7 +42,8 @@ class _Tally:
         self.terms[key] += int(np.size(values))
 
     def __iadd__(self, other):
-        self.sums.update(other.sums)
+        for key, value in other.sums.items():
+            self.sums[key] += value
         self.terms.update(other.terms)
         self.frames += other.frames
         self.hits = self.hits + other.hits
