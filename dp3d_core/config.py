@@ -4,12 +4,27 @@ Knows no torch and no ROS. Field metadata: `help` (one sentence), `unit`, `low`,
 change while running).
 """
 
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from typing import Literal, get_args
 
 Lookahead = Literal[0, 2, 4]
 LOOKAHEADS = get_args(Lookahead)
 """Frames that a stream may wait."""
+Precision = Literal["float32", "float16", "bfloat16"]
+PRECISIONS = get_args(Precision)
+"""Precisions that an engine may have."""
+Aggregate = Literal["mean", "jpma", "jpma_soft"]
+AGGREGATES = get_args(Aggregate)
+"""How several hypotheses become one pose."""
+
+# Constants of the network that a live stream needs too; here, so that a stream needs no torch.
+ROTARY_PERIOD_S = 64.0
+"""All rotary frequencies are integer multiples of 1/64 Hz, so stamps may be taken modulo 64 s: cached keys stay valid
+and float32 stays precise in a stream that runs for days."""
+POOL_TIMES_S = (0.3, 1.0, 3.0)
+"""Time constants with which the action encoder averages the past."""
+POOL_WIDTH = 64
+"""Features that it averages."""
 
 
 def option(default, help, *, unit=None, low=None, high=None, choices=None, live=False):
@@ -37,16 +52,22 @@ def validate(config):
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         # `not (>=)` also refuses NaN
         if number and ((low is not None and not value >= low) or (high is not None and not value <= high)):
-            raise ValueError(f"{name}.{item.name}: expected {low} to {high}, got {value!r}")
+            limits = f"at least {low}" if high is None else f"{low} to {high}"
+            raise ValueError(f"{name}.{item.name}: expected {limits}, got {value!r}")
 
 
 def from_dict(cls, values):
     """Build `cls` from a plain dict; unknown keys raise ValueError that lists the known ones."""
-    known = [item.name for item in fields(cls)]
+    return changed(cls(), values)
+
+
+def changed(config, values):
+    """`config` with some options changed; unknown names raise ValueError that lists the known ones."""
+    known = [item.name for item in fields(config)]
     unknown = sorted(set(values) - set(known))
     if unknown:
-        raise ValueError(f"{cls.__name__}: unknown option {unknown[0]!r}; known options are {known}")
-    return cls(**values)
+        raise ValueError(f"{type(config).__name__}: unknown option {unknown[0]!r}; known options are {known}")
+    return replace(config, **values)
 
 
 def to_dict(config):
@@ -139,28 +160,48 @@ class DenoiserConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StreamConfig:
-    """Options of a live stream; the ROS node's parameters are made from these."""
+class SourceConfig:
+    """What is known of the keypoints' source and of the people: the same for a live stream and for a sequence."""
 
     joint_set: str = option("coco17", "joint set of incoming pointcloud2 keypoints (yolo: coco17, hri: hri18)")
-    lookahead: int = option(0, "frames of lag traded for quality", unit="frames", choices=LOOKAHEADS)
-    max_people: int = option(16, "people lifted at once; further ones are dropped and counted", low=1, high=64)
     min_confidence: float = option(
         0.05, "keypoints below this confidence count as missing", low=0.0, high=1.0, live=True
     )
+    person_height_m: float = option(
+        0.0, "known standing height of the people; 0: unknown", unit="m", low=0.0, high=2.5, live=True
+    )
+
+    def __post_init__(self):
+        validate(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiftConfig(SourceConfig):
+    """Options of lifting a whole sequence: `Lifter.lift` and `Lifter.sample`."""
+
+    steps: int = option(1, "denoising steps of each hypothesis", low=1)
+    samples: int = option(1, "hypotheses; 1: the point estimate", low=1)
+    aggregate: str = option("mean", "how several hypotheses become one pose (`lift`)", choices=AGGREGATES)
+    flip: bool = option(False, "lift the mirrored person too and answer with the mean of both; twice the cost")
+    seed: int = option(0, "seed of the hypotheses' noise")
+    causal: bool = option(False, "look back in time only")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamConfig(SourceConfig):
+    """Options of a live stream; the ROS node's parameters are made from these."""
+
+    lookahead: int = option(0, "frames of lag traded for quality", unit="frames", choices=LOOKAHEADS)
+    max_people: int = option(16, "people lifted at once; further ones are dropped and counted", low=1, high=64)
     min_joints: int = option(
         4, "a person with fewer visible joints in a frame counts as unseen", low=1, high=17, live=True
     )
     reset_after_s: float = option(
         1.0, "a person unseen for longer starts afresh", unit="s", low=0.05, high=60.0, live=True
     )
-    predict_for_s: float = option(0.3, "an unseen person is predicted for this long, then dropped", unit="s", low=0.0,
-                                  high=5.0, live=True)  # fmt: skip
-    person_height_m: float = option(0.0, "known standing height of the people; 0: unknown", unit="m", low=0.0, high=2.5,
-                                    live=True)  # fmt: skip
-
-    def __post_init__(self):
-        validate(self)
+    predict_for_s: float = option(
+        0.3, "an unseen person is predicted for this long, then dropped", unit="s", low=0.0, high=5.0, live=True
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,11 +10,9 @@ import math
 import torch
 from torch import nn
 
+from dp3d_core.config import ROTARY_PERIOD_S
 from dp3d_core.skeleton import BONES
 
-ROTARY_PERIOD_S = 64.0
-"""All rotary frequencies are integer multiples of 1/64 Hz, so stamps may be taken modulo 64 s: cached keys stay valid
-and float32 stays precise in a stream that runs for days."""
 MASKED = -1e4
 """Added to a masked score: finite, so that a row with no key gives the mean instead of NaN, also in half precision."""
 

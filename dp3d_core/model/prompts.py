@@ -9,11 +9,10 @@ speed, head, body, arms, legs}; "action" is the seventh. Where no text tower is 
 import torch
 from torch import nn
 
+from dp3d_core.config import POOL_TIMES_S, POOL_WIDTH
 from dp3d_core.model.attention import attend
 
 PARTS = ("person", "speed", "head", "body", "arms", "legs")
-POOL_TIMES_S = (0.3, 1.0, 3.0)
-POOL_WIDTH = 64
 RESIDUAL_TOKENS = 1
 
 

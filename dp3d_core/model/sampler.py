@@ -2,10 +2,11 @@
 # B batch, H hypotheses, T frames, J = 17 joints
 
 from itertools import pairwise
-from typing import Literal, get_args
 
 import numpy as np
 import torch
+
+from dp3d_core.config import AGGREGATES
 
 
 def ddim(denoise, noise, steps):
@@ -34,8 +35,6 @@ def hypotheses(denoise, noise, steps):
     return torch.stack([ddim(denoise, sample, steps) for sample in noise])
 
 
-Aggregate = Literal["mean", "jpma", "jpma_soft"]
-AGGREGATES = get_args(Aggregate)
 JPMA_SOFTNESS = 0.005
 """Reprojection error in rays over which the soft form's weight falls to 1/e: about 6 px at a focal length of 1145."""
 
