@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
 COMMANDS = {
+    "lift": ("dp3d_core.files.command:command", "videos and keypoint files to people in 3D: BVH, TRC, C3D, CSV, film"),
     "train": ("dp3d_core.training.command:train", "train a network on motion capture or on a benchmark's pairs"),
     "evaluate": ("dp3d_core.evaluation.evaluate:command", "errors of a network on motion capture or on a benchmark"),
     "ablate": ("dp3d_core.evaluation.ablate:command", "what each part of the network is worth, at equal budget"),
