@@ -5,6 +5,7 @@ Knows a denoiser, but no checkpoint and no stream.
 # T frames, K keypoints of the source, J = 17 joints, H hypotheses
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ from dp3d_core.geometry.camera import Camera
 from dp3d_core.geometry.gaps import bridge_all
 from dp3d_core.geometry.observation import follow_all, observe
 from dp3d_core.geometry.root import HEIGHT_SIGMA, KNOWN_HEIGHT_SIGMA, Proportions, smooth, solve
-from dp3d_core.live.intake import LIMIT_PX
+from dp3d_core.live.intake import judge
 from dp3d_core.model.diffusion import band_mask, causal_mask, rows_ahead
 from dp3d_core.model.sampler import hypotheses
 from dp3d_core.skeleton import MIRROR, adapt, joint_set, mirror
@@ -49,8 +50,13 @@ class Observed(NamedTuple):
         return (self.stamps_s - self.stamps_s[0])[None]
 
 
-def check(keypoints_px, confidence, stamps_s, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(T, K, 2), (T, K) in [0, 1] with missing ones at 0, (T,); ValueError says what does not fit joint set `name`."""
+def check(
+    keypoints_px, confidence, stamps_s, name: str, size_px: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(T, K, 2), (T, K) in [0, 1] with missing ones at 0, (T,); ValueError says what does not fit.
+
+    name: of the joint set; size_px: width and height of the picture.
+    """
     size = len(joint_set(name).keypoints)
     keypoints_px, confidence = np.asarray(keypoints_px, np.float32), np.array(confidence, np.float32)
     stamps_s = np.asarray(stamps_s, np.float64)
@@ -64,14 +70,21 @@ def check(keypoints_px, confidence, stamps_s, name: str) -> tuple[np.ndarray, np
         raise ValueError(f"stamps_s: expected ({frames},) finite ascending seconds, got {stamps_s.shape}")
     if frames == 0:
         raise ValueError("keypoints_px: expected at least one frame, got none")
-    usable = np.isfinite(confidence) & (np.abs(keypoints_px) < LIMIT_PX).all(-1)
-    confidence = np.clip(np.where(usable, confidence, 0), 0, 1)
-    return np.where((confidence > 0)[..., None], keypoints_px, 0), confidence, stamps_s
+    mended: Counter[str] = Counter()
+    keypoints_px, confidence = judge(
+        keypoints_px, confidence, size_px, lambda cause, number: mended.update({cause: number})
+    )
+    if mended["normalised_pixel"] and not (confidence > 0).any():
+        raise ValueError(
+            "keypoints_px: expected pixels, got coordinates within 2 of the corner; are they shares of the picture? "
+            "multiply by its width and height"
+        )
+    return keypoints_px, confidence, stamps_s
 
 
 def see(keypoints_px, confidence, stamps_s, *, camera: Camera, config: LiftConfig) -> Observed:
     """The sequence as `Observed`; ValueError where the arrays do not fit or nothing is visible."""
-    keypoints_px, confidence, stamps_s = check(keypoints_px, confidence, stamps_s, config.joint_set)
+    keypoints_px, confidence, stamps_s = check(keypoints_px, confidence, stamps_s, config.joint_set, camera.size_px)
     pixels, confidence = adapt(keypoints_px, confidence, joint_set(config.joint_set))
     confidence[confidence < config.min_confidence] = 0
     rays, confidence = camera.see(pixels, confidence)

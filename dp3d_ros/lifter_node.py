@@ -189,7 +189,7 @@ class LifterNode(LifecycleNode):
                 weights=self._lifter.weights_name,
                 **counters,
             )
-            level, text = channel.health.judge(values, self._backend_name)
+            level, text = channel.judge(values, self._backend_name, now_s)
             title = f"{name}: {channel.name}" if channel.name else name
             message.status.append(diagnostics.status(title, values["camera"], level, text, values))
         self._diagnostics.publish(message)

@@ -5,7 +5,7 @@ is in the middle. Functions marked "any array" take NumPy arrays or torch tensor
 """
 # B batch, P people, J joints
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isfinite, radians, tan
 
 import numpy as np
@@ -78,6 +78,24 @@ class Camera:
             raise ValueError(f"camera: expected a field of view of 5 to 170 degrees, got {horizontal_fov_deg}")
         focal = width / 2 / tan(radians(horizontal_fov_deg) / 2)
         return cls(fx=focal, fy=focal, cx=width / 2, cy=height / 2, width=width, height=height, assumed=True)
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """Width and height."""
+        return self.width, self.height
+
+    def resized(self, width: int, height: int) -> "Camera":
+        """The same camera for keypoints of its picture at another size."""
+        right, down = width / self.width, height / self.height
+        return replace(
+            self,
+            fx=self.fx * right,
+            fy=self.fy * down,
+            cx=(self.cx + 0.5) * right - 0.5,
+            cy=(self.cy + 0.5) * down - 0.5,
+            width=width,
+            height=height,
+        )
 
     @property
     def matrix(self):

@@ -15,6 +15,7 @@ from dp3d_core.geometry.camera import Camera
 from dp3d_core.geometry.gaps import last_rays
 from dp3d_core.geometry.viewpoint import rays_moved
 from dp3d_core.live.assignment import IdAssignment
+from dp3d_core.live.hints import LOOK_EVERY, Hints
 from dp3d_core.live.intake import seconds, take_in
 from dp3d_core.live.tracks import Person, Tracks
 from dp3d_core.skeleton import JointSet, adapt
@@ -58,6 +59,7 @@ class Roster:
         self.people: list[Person] = tracks.people[number]
         self._tracks, self._source = tracks, source
         self._assignment = IdAssignment(self.count)
+        self._hints, self._looked = Hints(self.count), 0
         self._by_id: dict[Any, Person] = {}
         self._stamp_s: float | None = None
         self._last_camera = camera  # that of the last frame
@@ -109,7 +111,7 @@ class Roster:
             stamp_s, people, tag = frame if isinstance(frame, Frame) else Frame(*frame)
         except TypeError:
             raise ValueError(f"frame: expected (stamp_s, people), got {reprlib.repr(frame)}") from None
-        return Frame(seconds(stamp_s), take_in(people, self._source, self.count), tag)
+        return Frame(seconds(stamp_s), take_in(people, self._source, self.camera.size_px, self.count), tag)
 
     def take(self, frame: Frame, config: StreamConfig) -> Observations | Skeletons:
         """Take a checked frame in. Returns the `Skeletons` of nobody where there is nothing to pass on."""
@@ -156,16 +158,24 @@ class Roster:
 
     def _see(self, keypoints: Keypoints, stamp_s: float, config: StreamConfig):
         """Ids, rays (P, 17, 2) with confidence (P, 17), and for each person whether enough joints are seen."""
-        confidence = keypoints.confidence * (keypoints.confidence >= config.min_confidence)
+        trusted = keypoints.confidence >= config.min_confidence
+        confidence = keypoints.confidence * trusted
+        if not trusted.all():
+            unsure = (keypoints.confidence > 0).any(1) & ~trusted.any(1)
+            self.count("below_min_confidence", int(unsure.sum()))
         if keypoints.ids is None:
             shown = Keypoints(ids=None, xy_px=keypoints.xy_px, confidence=confidence)
             keypoints = self._assignment.assign(shown, stamp_s, config)
             confidence = keypoints.confidence
         self.keypoints = keypoints
         joints_px, confidence = adapt(keypoints.xy_px, confidence, self._source)
+        self._looked += 1
+        if self._looked % LOOK_EVERY == 0:
+            self._hints.look(joints_px, confidence, self.camera.size_px)
         rays, confidence = self.camera.see(joints_px, confidence)
         enough = [number >= config.min_joints for number in (confidence > 0).sum(1).tolist()]
-        self.count("few_joints", enough.count(False))
+        if not all(enough):
+            self.count("few_joints", enough.count(False))
         return keypoints.ids, rays, confidence, enough
 
     def _in_rows(self, seen: list[Person | None], rays: np.ndarray, confidence: np.ndarray):

@@ -65,7 +65,11 @@ class Stream:
     @property
     def counters(self) -> Counter[str]:
         """What was dropped or mended, by cause: not_finite, confidence_out_of_range, few_joints, too_many_people,
-        unseen_displaced, duplicate_stamp, late_stamp, stream_reset, camera_changed, unsolved_root, not_finite_answer.
+        unseen_displaced, duplicate_stamp, late_stamp, stream_reset, camera_changed, unsolved_root, not_finite_answer;
+        keypoints at (0, 0) or (-1, -1) (placeholder_pixel), clamped to the picture's border (border_pixel) or given as
+        shares of the picture (normalised_pixel) count as missing; below_min_confidence counts people all of whose
+        joints are below it. Hints of wrong options, of every eighth frame: outside_picture, within_half_picture (no
+        joint was ever beyond half of the camera's picture), odd_bones (limbs unlike those of people: the joint set?).
         """
         return self._roster.counters
 

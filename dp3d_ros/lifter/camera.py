@@ -9,6 +9,7 @@ from dp3d_core.config import StreamConfig, to_dict
 from dp3d_core.live.stream import Stream
 from dp3d_core.skeleton import joint_set
 from dp3d_core.types import LATE, REPEATED, RESTARTED, Frame, Skeletons
+from dp3d_ros.lifter.advice import Look
 from dp3d_ros.lifter.camera_model import CameraModel
 from dp3d_ros.lifter.health import Health
 from dp3d_ros.lifter.hri_output import HriOutput
@@ -45,7 +46,7 @@ class CameraChannel:
         stream_config: StreamConfig,
     ):
         self.name = name
-        self.health = Health(node, name)
+        self.health = Health(node, name, lambda: to_dict(self._stream_config))
         self.statistics = self.health.statistics
         self._node, self._stream, self._passes = node, stream, passes
         self._config, self._stream_config = config, stream_config
@@ -63,6 +64,7 @@ class CameraChannel:
         from sensor_msgs.msg import CameraInfo
 
         self._reset()
+        self.health.advisor.forget()
         info_topic = f"{self.name}/camera_info" if self.name else "camera_info"
         self._subscriptions.add(CameraInfo, info_topic, self._model.on_camera_info)
         self._source = SOURCES[self._config.input](self._subscriptions, self._keypoint_topic(), self.receive)
@@ -107,6 +109,7 @@ class CameraChannel:
             header, stamp_ns = self._complete(header)
             keypoints, oddities = convert(self._keypoint_count, camera)
             self.statistics.oddities += oddities
+            self.statistics.taken(len(keypoints.confidence), stamp_ns)
         except BadMessage as problem:
             self.health.drop(problem)
         except Exception as error:  # the node outlives whatever a frame does; nothing is hidden
@@ -202,3 +205,15 @@ class CameraChannel:
             "camera": self._model.kind,
             "joint_set": self._stream_config.joint_set,
         } | self.health.stream_counters(self._stream.counters)
+
+    def judge(self, values: dict[str, Any], backend: str, steady_s: float) -> tuple[int, str]:
+        """Level and text of the diagnostics that have these values; backend: the one that was built."""
+        stamp_ns = self.statistics.newest_stamp_ns
+        look = Look(
+            clock_s=self._node.get_clock().now().nanoseconds * 1e-9,
+            steady_s=steady_s,
+            values=values,
+            stamp_s=None if stamp_ns is None else stamp_ns * 1e-9,
+            unheard=self._subscriptions.unheard(),
+        )
+        return self.health.judge(values, backend, look)

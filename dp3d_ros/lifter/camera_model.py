@@ -37,11 +37,14 @@ class CameraModel:
         self._signature = found
         self.frame_id = info.header.frame_id
         try:
-            camera = camera_from_info(info)
+            camera = camera_from_info(info, rectified=self._config.rectified)
         except BadMessage as problem:
             self.camera, self._problem = None, problem
             self._health.odd(problem.cause, str(problem))
             return
+        width, height = self._config.image_width_px, self._config.image_height_px
+        if width and height:
+            camera = camera.resized(width, height)
         if self.camera is not None and not self.camera.assumed:
             self._health.odd("camera_changed", "CameraInfo changed; using the new one")
         self.camera = camera

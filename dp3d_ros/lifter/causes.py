@@ -51,6 +51,28 @@ STREAM = {
         "scores below 0 or above 1, used as 0 or 1 (before 0.2: `odd.score_out_of_range`)",
         "send scores in [0, 1]",
     ),
+    "placeholder_pixel": (
+        "keypoints at (0, 0) or (-1, -1): not seen, whatever their score",
+        "nothing; better send a score of 0",
+    ),
+    "border_pixel": (
+        "keypoints exactly on the picture's border, as a detector clamps them: not seen",
+        "nothing; better leave them out",
+    ),
+    "normalised_pixel": (
+        "keypoints of people within 2 pixels of the corner: shares of the picture",
+        "multiply by the picture's width and height",
+    ),
+    "below_min_confidence": ("a person all of whose scores are below `min_confidence`", "lower `min_confidence`"),
+    "outside_picture": (
+        "a frame (of every eighth) mostly outside CameraInfo's picture",
+        "set `image_width_px` and `image_height_px`",
+    ),
+    "within_half_picture": (
+        "no joint was ever beyond half of CameraInfo's picture",
+        "set `image_width_px` and `image_height_px`",
+    ),
+    "odd_bones": ("limbs unlike those of people", "set the right `joint_set`"),
     "not_finite_answer": (
         "a broken answer of the network: that person starts afresh",
         "report it with `backend_note`",

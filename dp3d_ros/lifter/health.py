@@ -1,9 +1,10 @@
 """How one camera fares: counts what goes wrong by cause, warns (throttled by the node), and judges for diagnostics."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from dp3d_ros.lifter.advice import Advisor, Look
 from dp3d_ros.lifter.causes import COUNTED_ELSEWHERE
 from dp3d_ros.lifter.statistics import Statistics
 from dp3d_ros.messages import diagnostics
@@ -11,10 +12,11 @@ from dp3d_ros.messages.keypoints import BadMessage
 
 
 class Health:
-    """Of one camera; node gives `warn(cause, text)`."""
+    """Of one camera; node gives `warn(cause, text)`, `options()` the values that advice names."""
 
-    def __init__(self, node, camera: str):
+    def __init__(self, node, camera: str, options: Callable[[], Mapping[str, Any]]):
         self.statistics = Statistics()
+        self.advisor = Advisor(options)
         self._node, self._camera = node, camera
         self._reported = {"dropped": 0, "missed": 0}
         """Losses that the diagnostics have spoken of already."""
@@ -38,21 +40,30 @@ class Health:
         """The stream's counters as the diagnostics name them, without those that drops and oddities count."""
         return {f"stream.{cause}": counters[cause] for cause in sorted(counters) if cause not in COUNTED_ELSEWHERE}
 
-    def judge(self, values: Mapping[str, Any], backend: str) -> tuple[int, str]:
-        """Level and text of the diagnostics, from `values` of an active camera; backend: the one that was built."""
+    def judge(self, values: Mapping[str, Any], backend: str, look: Look) -> tuple[int, str]:
+        """Level and text of the diagnostics, from the `values` of this camera; backend: the one that was built.
+
+        What an integrator should know is warned about, too.
+        """
         new = {name: values[name] - before for name, before in self._reported.items()}
         self._reported = {name: values[name] for name in new}
         if values["state"] != "active":
             return diagnostics.OK, "inactive"
+        findings = self.advisor.findings(look)
+        for cause, text in findings:
+            self._warn(cause, text)
+        texts = [text for _, text in findings]
         if any(new.values()):
             reason = values["last_error"] if new["dropped"] else "newer ones had come"
-            return diagnostics.WARN, f"{sum(new.values())} messages dropped in the last second: {reason}"
-        if not values["input_hz"]:
-            return diagnostics.WARN, "no keypoints are coming in"
+            texts.insert(0, f"{sum(new.values())} messages dropped in the last second: {reason}")
+        if not values["input_hz"] and not texts:
+            texts.append("no keypoints are coming in")
         if values["backend"] != backend:
-            return diagnostics.WARN, f"backend {backend} gave up: {values['backend_note']}"
+            texts.append(f"backend {backend} gave up: {values['backend_note']}")
         if values["camera"] == "assumed":
-            return diagnostics.WARN, "the camera is assumed: positions are root-relative only"
+            texts.append("the camera is assumed: positions are root-relative only")
+        if texts:
+            return diagnostics.WARN, "; ".join(texts)
         return diagnostics.OK, f"{values['people']} people at {values['output_hz']:.1f} Hz"
 
     def _incompatible(self, topic: str, event) -> None:

@@ -87,6 +87,11 @@ class Subscriptions:
         """How many publishers there are on all topics."""
         return sum(self._node.count_publishers(item.topic_name) for item in self._alive.values())
 
+    def unheard(self) -> tuple[str, ...]:
+        """The topics that nobody publishes."""
+        names = [item.topic_name for item in self._alive.values()]
+        return tuple(name for name in names if not self._node.count_publishers(name))
+
 
 class CloudSource:
     """sensor_msgs/PointCloud2 keypoints."""

@@ -96,6 +96,8 @@ class Statistics:
         """What was odd about messages that were used all the same, by cause."""
         self.messages_in = 0
         self.missed = self.missed_unknown = 0
+        self.people_in = 0
+        self.newest_stamp_ns: int | None = None
         self.frames_out = 0
         self.skeletons_out = 0
         self.people = 0
@@ -112,6 +114,11 @@ class Statistics:
         """A message came in."""
         self.messages_in += 1
         self.input_rate.tick(now_s)
+
+    def taken(self, people: int, stamp_ns: int) -> None:
+        """It could be read, and holds so many people."""
+        self.people_in += people
+        self.newest_stamp_ns = stamp_ns
 
     def lost(self, number: int | None) -> None:
         """So many messages never arrived; None: nothing tells."""

@@ -8,6 +8,7 @@ def facts(statistics, now_s, **more):
     output_hz = statistics.output_rate.hz(now_s)
     values = {
         "messages_in": statistics.messages_in,
+        "people_in": statistics.people_in,
         "frames_out": statistics.frames_out,
         "skeletons_out": statistics.skeletons_out,
         "people": statistics.people if output_hz else 0,  # those of the last frame are gone with the frames

@@ -30,6 +30,13 @@ class NodeConfig:
         "0: wait for CameraInfo, else at least 5", unit="deg", low=0.0, high=170.0)  # fmt: skip
     assumed_width_px: int = option(1280, "image width that goes with assumed_hfov_deg", unit="px", low=1, high=65536)
     assumed_height_px: int = option(720, "image height that goes with assumed_hfov_deg", unit="px", low=1, high=65536)
+    image_width_px: int = option(
+        0, "width of the picture that the keypoints are of; 0: that of CameraInfo", unit="px", low=0, high=65536
+    )
+    image_height_px: int = option(
+        0, "height of the picture that the keypoints are of; 0: that of CameraInfo", unit="px", low=0, high=65536
+    )
+    rectified: bool = option(False, "the keypoints are of the rectified picture (image_rect): use CameraInfo.p")
     target_frame: str = option("", "TF frame to transform the output to; empty: keep the camera's optical frame")
     publish_skeletons: bool = option(True, "publish the typed skeleton cloud on ~/skeletons", live=True)
     publish_markers: bool = option(True, "publish markers for RViz on ~/markers", live=True)
@@ -53,6 +60,11 @@ class NodeConfig:
             )
         if self.assumed_hfov_deg and self.assumed_hfov_deg < 5:
             raise ValueError(f"NodeConfig.assumed_hfov_deg: expected 0 or 5 to 170, got {self.assumed_hfov_deg}")
+        if bool(self.image_width_px) != bool(self.image_height_px):
+            raise ValueError(
+                f"NodeConfig.image_width_px, image_height_px: expected both or none, got {self.image_width_px} and "
+                f"{self.image_height_px}"
+            )
         for name in self.cameras if self.cameras != ("",) else ():
             if not name.isidentifier() or not name.isascii():
                 raise ValueError(f"NodeConfig.cameras: expected names of letters, digits and _, got {name!r}")

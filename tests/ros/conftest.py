@@ -144,17 +144,31 @@ def bench(domain):
 
 
 @pytest.fixture(scope="module")
-def shared():
-    """An active fake lifter that answers every message, and the bench connected to it: one for all tests of a file."""
-    from bench import LOSSLESS, Bench
+def share():
+    """share(**parameters) -> the bench beside a fake lifter with these parameters (`.process`), for a whole file."""
+    from bench import Bench
 
-    domain = next_domain()
-    node, made = (
-        start_node(domain, "fake", autostart=True, warn_every_s=0.1, predict_for_s=0.0, **LOSSLESS),
-        Bench(domain),
-    )
-    made.process = node
+    begun = []
+
+    def begin(**options):
+        domain = next_domain()
+        node = start_node(domain, "fake", autostart=True, predict_for_s=0.0, **options)
+        made = Bench(domain)
+        made.process = node
+        begun.append(made)
+        return made
+
+    yield begin
+    for made in begun:
+        made.close()
+        made.process.end()
+
+
+@pytest.fixture(scope="module")
+def shared(share):
+    """An active fake lifter that answers every message, and the bench connected to it: one for all tests of a file."""
+    from bench import LOSSLESS
+
+    made = share(warn_every_s=0.1, **LOSSLESS)
     made.ready()
-    yield made
-    made.close()
-    node.end()
+    return made

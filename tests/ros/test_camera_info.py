@@ -15,7 +15,7 @@ from dp3d_ros.messages.keypoints import BadMessage
 CAMERA = Camera(fx=600.0, fy=610.0, cx=320.0, cy=240.0, width=640, height=480, distortion=(0.1, -0.2, 0.0, 0.0, 0.05))
 
 
-@given(st.floats(1, 1e4), st.floats(1, 1e4), st.floats(-1e3, 1e4), st.sampled_from([0, 4, 5, 8, 12, 14]))
+@given(st.floats(50, 1e4), st.floats(50, 1e4), st.floats(-1e3, 1500), st.sampled_from([0, 4, 5, 8, 12, 14]))
 def test_camera_survives_the_message(fx, fy, cx, terms):
     model = "plumb_bob" if terms <= 5 else "rational_polynomial"
     camera = Camera(fx=fx, fy=fy, cx=cx, cy=3.0, width=640, height=480, distortion=(0.01,) * terms, model=model)
@@ -39,6 +39,16 @@ def test_an_ideal_fisheye_is_no_pinhole(d):
     assert camera.rays([[320.0 + 600.0, 240.0]])[0, 0] == pytest.approx(math.tan(1), rel=1e-6)
 
 
+def test_a_rectified_picture_has_the_camera_of_p_and_no_lens():
+    info = info_from_camera(CAMERA, Header())
+    info.p[0], info.p[2], info.p[5], info.p[6] = 500.0, 300.0, 510.0, 200.0
+    camera = camera_from_info(info, rectified=True)
+    assert (camera.fx, camera.fy, camera.cx, camera.cy, camera.distortion) == (500, 510, 300, 200, ())
+    info.p[0] = 0.0
+    with pytest.raises(BadMessage, match=r"p\[0\] is 0"):
+        camera_from_info(info, rectified=True)
+
+
 def spoiled(**values):
     info = info_from_camera(CAMERA, Header())
     for name, value in values.items():
@@ -58,6 +68,11 @@ def spoiled(**values):
         (spoiled(d=[0.1, 0.2, 0.3]), "bad_camera_info"),
         (spoiled(d=[float("inf")] * 5), "bad_camera_info"),
         (spoiled(distortion_model="bent"), "bad_camera_info"),
+        *(
+            (spoiled(k=[focal, 0.0, 320.0, 0.0, focal, 240.0, 0.0, 0.0, 1.0]), "uncalibrated_camera")
+            for focal in (1.0, 1e6, 1e300)
+        ),
+        (spoiled(k=[600.0, 0.0, 1e9, 0.0, 600.0, 240.0, 0.0, 0.0, 1.0]), "uncalibrated_camera"),
     ],
 )
 def test_what_is_no_camera_is_refused(info, cause):

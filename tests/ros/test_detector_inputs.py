@@ -104,7 +104,7 @@ def test_hri_skeleton_of_another_size_is_refused():
 @given(st.floats(width=32), st.floats(width=32))
 def test_hri_people_are_finite_whatever_comes(x, c):
     people = people_from_skeletons({"a": skeleton(x=x, c=c)}, IdTable(), CAMERA)
-    found = take_in(people.keypoints, joint_set("hri18"), lambda cause, number: None)
+    found = take_in(people.keypoints, joint_set("hri18"), (640, 480), lambda cause, number: None)
     assert np.isfinite(found.xy_px).all() and ((found.confidence >= 0) & (found.confidence <= 1)).all()
 
 

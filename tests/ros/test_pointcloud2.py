@@ -58,7 +58,9 @@ def judged(cloud, joints="h36m17"):
     """{person: (keypoints_px, confidence)} as the stream has them, and what it mended."""
     counted = Counter()
     converted = people_from_cloud(cloud, len(joint_set(joints).keypoints))
-    found = take_in(converted.keypoints, joint_set(joints), lambda cause, number: counted.update({cause: number}))
+    found = take_in(
+        converted.keypoints, joint_set(joints), (640, 480), lambda cause, number: counted.update({cause: number})
+    )
     return dict(zip(found.ids, zip(found.xy_px, found.confidence))), +counted
 
 
