@@ -81,12 +81,11 @@ def test_keypoints_survive_the_message(rows):
         table = np.array(points, np.float32)
         table[table[:, 2] == 0] = 0  # a missing keypoint has no place
         sent[person] = table[:, :2], table[:, 2]
-    cloud = cloud_from_people(sent, HEADER)
-    got, counted = judged(cloud)
-    assert not people_from_cloud(cloud, 17).oddities and not counted
-    assert set(got) == {person for person, (_, confidence) in sent.items() if confidence.any()}
-    for person, (keypoints_px, confidence) in got.items():
-        np.testing.assert_array_equal(keypoints_px, sent[person][0])
+    got = people_from_cloud(cloud_from_people(sent, HEADER), 17)
+    assert not got.oddities
+    assert set(got.keypoints.ids) == {person for person, (_, confidence) in sent.items() if confidence.any()}
+    for person, xy_px, confidence in zip(got.keypoints.ids, got.keypoints.xy_px, got.keypoints.confidence):
+        np.testing.assert_array_equal(xy_px, sent[person][0])
         np.testing.assert_array_equal(confidence, sent[person][1])
 
 
