@@ -24,7 +24,9 @@ TOPICS = {
     "lifter": (
         ("in", "~/keypoints", "sensor_msgs/PointCloud2", "best effort, 1",
          "`input: pointcloud2`. A point a keypoint: `x`, `y` float32 [px], `score` float32 [0..1], `joint` uint8 or "
-         "uint16, `person` int32. Absent points are missing keypoints; no points: nobody is there"),
+         "uint16, `person` int32. Absent points are missing keypoints; no points: nobody is there. People without id "
+         "(`person` -1 or no such field) get one here: each row of a cloud of several rows is a person; in one row, "
+         "send each person's joints in ascending order"),
         ("in", "/yolo/tracking", "yolo_msgs/DetectionArray", "best effort, 1",
          "`input: yolo`. yolo_ros; COCO-17. Without a tracker remap it to `/yolo/detections`: ids are then assigned "
          "here"),

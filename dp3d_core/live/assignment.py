@@ -1,12 +1,12 @@
-"""Ids for people of a source that has none: by the overlap of their boxes from frame to frame."""
-# P people, K keypoints of the source
+"""Ids for people of a source that has none, frame by frame; who is who, `identify.py` decides."""
+# P people, J = 17 joints
 
 from collections.abc import Callable
 
 import numpy as np
 
 from dp3d_core.config import StreamConfig
-from dp3d_core.types import Keypoints
+from dp3d_core.live.identify import LEAST_JOINTS, Identifier, IdentifyConfig
 
 CROWD = 4
 """People beyond so many times `max_people` are not even given ids: the assignment would stall the stream."""
@@ -17,35 +17,44 @@ class IdAssignment:
 
     def __init__(self, count: Callable[[str, int], None]):
         self._count = count
-        self._tracker = None
+        self._identifier: Identifier | None = None
 
     def forget(self) -> None:
         """Start the ids afresh."""
-        self._tracker = None
+        self._identifier = None
 
-    def assign(self, keypoints: Keypoints, stamp_s: float, config: StreamConfig) -> Keypoints:
-        """The keypoints of those who get an id, with it.
+    def assign(
+        self, joints_px: np.ndarray, confidence: np.ndarray, stamp_s: float, config: StreamConfig
+    ) -> tuple[list[int], np.ndarray]:
+        """Ids of those who get one, and their places among the people; joints (P, 17, 2), confidence (P, 17).
 
-        Who shows no keypoint has no box and is left out; so is who is too many (`CROWD`).
+        Left out is who shows fewer than three joints, who is too many (`CROWD`), and for a moment who lies on somebody
+        else, as one body detected twice does.
         """
-        from dp3d_core.capture.detect.track import TrackConfig, Tracker
-
-        if self._tracker is None:
-            self._tracker = Tracker(TrackConfig(max_gap_s=config.reset_after_s))
-        elif self._tracker.config.max_gap_s != config.reset_after_s:
-            self._tracker.config = TrackConfig(max_gap_s=config.reset_after_s)
-        shown = (keypoints.confidence > 0).any(1)
+        identify = IdentifyConfig(max_gap_s=config.reset_after_s)
+        if self._identifier is None:
+            self._identifier = Identifier(identify)
+        self._identifier.config = identify
+        shown = (confidence > 0).sum(1) >= LEAST_JOINTS
         self._count("few_joints", int((~shown).sum()))
-        xy_px, confidence = keypoints.xy_px[shown], keypoints.confidence[shown]
-        visible = (confidence > 0)[..., None]
-        low = np.where(visible, xy_px, np.inf).min(1)
-        high = np.where(visible, xy_px, -np.inf).max(1)
-        boxes = np.concatenate([low, high], 1)
-        most = CROWD * config.max_people
-        if len(boxes) > most:
-            best = np.argsort(-confidence.sum(1), kind="stable")[:most]
-            chosen = np.union1d(self._tracker.nearest(boxes, stamp_s), best)
-            self._count("too_many_people", len(boxes) - len(chosen))
-            boxes, xy_px, confidence = boxes[chosen], xy_px[chosen], confidence[chosen]
-        ids = tuple(self._tracker.update(boxes, stamp_s).tolist())
-        return Keypoints(ids=ids, xy_px=xy_px, confidence=confidence)
+        chosen = self._not_too_many(np.flatnonzero(shown), joints_px, confidence, stamp_s, CROWD * config.max_people)
+        ids = self._identifier.update(joints_px[chosen], confidence[chosen], stamp_s)
+        self._count("doubled_body", int((ids < 0).sum()))
+        return ids[ids >= 0].tolist(), chosen[ids >= 0]
+
+    def _not_too_many(
+        self, people: np.ndarray, joints_px: np.ndarray, confidence: np.ndarray, stamp_s: float, most: int
+    ) -> np.ndarray:
+        """At most about `most` of these people: who is nearest to somebody known, and the best seen."""
+        if len(people) <= most:
+            return people
+        best = people[np.argsort(-confidence[people].sum(1), kind="stable")[:most]]
+        visible = (confidence[people] > 0)[..., None]
+        low = np.where(visible, joints_px[people], np.inf).min(1)
+        high = np.where(visible, joints_px[people], -np.inf).max(1)
+        _, boxes = self._identifier.predicted_boxes(stamp_s)
+        x, y = (boxes[:, :2] + boxes[:, 2:]).T[:, :, None] - (low + high).T[:, None]
+        nearest = people[(x * x + y * y).argmin(1)] if len(boxes) else people[:0]
+        chosen = np.union1d(nearest, best)
+        self._count("too_many_people", len(people) - len(chosen))
+        return chosen

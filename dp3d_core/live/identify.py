@@ -19,6 +19,8 @@ NEW_ID_COST = 16.0
 """Squared deviations beyond which a body is rather somebody new: three variables, so 0.1 % of true pairs."""
 PLACE_NOISE, SIZE_NOISE = 0.08, 0.3
 """Standard deviation of a detected body's place, in body heights, and of the logarithm of its size."""
+LEAST_SURE = 0.5
+"""Detectors mean different things by low scores: below this a body's place is no less sure."""
 POSE_NOISE = 0.2
 """Usual distance of a joint from where the person last had it, in body heights, once place and size are aligned."""
 SLACK = 3.0
@@ -180,13 +182,13 @@ class Identifier:
         """How many people are remembered."""
         return len(self._people)
 
-    def predicted_boxes(self, stamp_s: float) -> np.ndarray:
-        """Boxes (M, 4) as x0, y0, x1, y1 px of the joints that the remembered people should show at `stamp_s`."""
+    def predicted_boxes(self, stamp_s: float) -> tuple[np.ndarray, np.ndarray]:
+        """Ids (M,) of the remembered people and boxes (M, 4), x0, y0, x1, y1 px, of their joints at `stamp_s`."""
         people = self._people
         rows = np.flatnonzero((people.id >= 0) & (stamp_s - people.seen_s <= self.config.max_gap_s))
         joints_px, shown = people.predict(rows, stamp_s)[0], people.trust[rows, :, None] > 0
         low, high = np.where(shown, joints_px, np.inf).min(1), np.where(shown, joints_px, -np.inf).max(1)
-        return np.concatenate([low, high], 1)
+        return people.id[rows], np.concatenate([low, high], 1)
 
     def update(self, joints_px: np.ndarray, confidence: np.ndarray, stamp_s: float) -> np.ndarray:
         """Ids (N,) int32 of a frame's bodies; -1 for one who shows too little, or lies on another body (`HOLD_S`).
@@ -231,7 +233,7 @@ class Identifier:
         predicted_px, place_variance, size_variance = people.predict(rows, stamp_s)
         height_px = body_heights_px(predicted_px, people.trust[rows])
         found = compare(predicted_px, people.trust[rows], height_px, joints_px, confidence)
-        sure = confidence.sum(1) / (confidence > 0).sum(1)
+        sure = np.maximum(confidence.sum(1) / (confidence > 0).sum(1), LEAST_SURE)
         place_noise = np.broadcast_to((slack * PLACE_NOISE / sure) ** 2, found.reach.shape)
         size_noise = (SIZE_NOISE / sure / found.reach) ** 2
         place_total, size_total = place_variance[:, :1] + place_noise, size_variance[:, :1] + size_noise

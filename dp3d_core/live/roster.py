@@ -163,20 +163,20 @@ class Roster:
         if not trusted.all():
             unsure = (keypoints.confidence > 0).any(1) & ~trusted.any(1)
             self.count("below_min_confidence", int(unsure.sum()))
+        joints_px, trust = adapt(keypoints.xy_px, confidence, self._source)
         if keypoints.ids is None:
-            shown = Keypoints(ids=None, xy_px=keypoints.xy_px, confidence=confidence)
-            keypoints = self._assignment.assign(shown, stamp_s, config)
-            confidence = keypoints.confidence
+            ids, people = self._assignment.assign(joints_px, trust, stamp_s, config)
+            joints_px, trust = joints_px[people], trust[people]
+            keypoints = Keypoints(ids=tuple(ids), xy_px=keypoints.xy_px[people], confidence=confidence[people])
         self.keypoints = keypoints
-        joints_px, confidence = adapt(keypoints.xy_px, confidence, self._source)
         self._looked += 1
         if self._looked % LOOK_EVERY == 0:
-            self._hints.look(joints_px, confidence, self.camera.size_px)
-        rays, confidence = self.camera.see(joints_px, confidence)
-        enough = [number >= config.min_joints for number in (confidence > 0).sum(1).tolist()]
+            self._hints.look(joints_px, trust, self.camera.size_px)
+        rays, trust = self.camera.see(joints_px, trust)
+        enough = [number >= config.min_joints for number in (trust > 0).sum(1).tolist()]
         if not all(enough):
             self.count("few_joints", enough.count(False))
-        return keypoints.ids, rays, confidence, enough
+        return keypoints.ids, rays, trust, enough
 
     def _in_rows(self, seen: list[Person | None], rays: np.ndarray, confidence: np.ndarray):
         """A message's rays and confidence (`seen`: the `Person` of each, or None) as rows of all who are followed."""

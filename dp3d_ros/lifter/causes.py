@@ -26,6 +26,7 @@ ODDITIES = {
     "duplicate_point": ("two points of one joint and person; the last counts", "send each joint once"),
     "detection_without_keypoints": ("yolo detection without keypoints", "use a pose model (yolo…-pose)"),
     "detection_without_track_id": ("yolo detection without track id among others that have one", "check the tracker"),
+    "person_without_id": ("person -1 from a source that gives ids to others, left out", "check the tracker"),
     "duplicate_person": ("one track id twice in a message; the first counts", "check the tracker"),
     "bad_body_id": ("body id that no topic name can hold, left out", "ids: letters, digits, _, no digit first"),
     "too_many_bodies": ("more than 64 bodies in one list, the rest left out", "check the tracker"),
@@ -43,6 +44,10 @@ STREAM = {
     "few_joints": ("a person with fewer than `min_joints` joints in a frame: unseen", "lower `min_joints`"),
     "unseen_displaced": ("a new person took the place of one unseen, at `max_people`", "raise `max_people`"),
     "too_many_people": ("people beyond `max_people`, left out", "raise `max_people`"),
+    "doubled_body": (
+        "a body without id that lay on another; it gets an id once that lasted 0.5 s",
+        "suppress doubles in the detector if they are many",
+    ),
     "not_finite": (
         "points with NaN, Inf or pixels beyond a million, left out (before 0.2: `odd.unusable_point`)",
         "mend the detector if they are many",

@@ -34,7 +34,7 @@ class HriOutput:
     @staticmethod
     def names(frames: dict[int, str]) -> dict[int, str]:
         """The ids {person: text} as topic names can hold them."""
-        return {person: topic_token(text) for person, text in frames.items()}
+        return {person: topic_token(text, person) for person, text in frames.items()}
 
     def publish_ids(self, camera: str, header, frames: dict[int, str]) -> None:
         """The bodies {person: body} that this camera tracks now, listed with those of the others."""

@@ -18,6 +18,7 @@ from dp3d_ros.lifter.health import Health
 from dp3d_ros.lifter.statistics import SequenceGaps
 from dp3d_ros.messages.hri import SkeletonFrames, people_from_skeletons
 from dp3d_ros.messages.ids import IdTable, is_topic_token
+from dp3d_ros.messages.keypoints import Converted
 from dp3d_ros.messages.pointcloud2 import people_from_cloud
 from dp3d_ros.messages.yolo import people_from_detections
 from dp3d_ros.node.parameters import NodeConfig
@@ -101,6 +102,8 @@ class CloudSource:
     def __init__(self, subscriptions: Subscriptions, topic: str, deliver: Callable):
         self.names = dict
         self._deliver = deliver
+        self._tracked = False
+        """Whether anybody ever had an id."""
         subscriptions.add_keypoints(*self.messages(), topic, self._receive)
 
     @staticmethod
@@ -109,7 +112,12 @@ class CloudSource:
         return (import_message("sensor_msgs", "PointCloud2", "input: pointcloud2"),)
 
     def _receive(self, message):
-        self._deliver(message.header, lambda count, camera: people_from_cloud(message, count))
+        self._deliver(message.header, lambda count, camera: self._convert(message, count))
+
+    def _convert(self, message, keypoint_count: int) -> Converted:
+        converted = people_from_cloud(message, keypoint_count, self._tracked)
+        self._tracked = self._tracked or bool(converted.keypoints.ids)
+        return converted
 
 
 class YoloSource:

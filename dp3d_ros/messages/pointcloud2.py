@@ -13,6 +13,8 @@ from dp3d_ros.messages.keypoints import BadMessage, Converted, Oddities
 
 MAX_POINTS = 65536
 MAX_PERSON = 2**31 - 1
+NO_ID, NO_ID_UNSIGNED = -1, 2**32 - 1
+"""What trackers write for somebody without an id."""
 _FORMATS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 8: "f8"}
 KEYPOINT_DTYPE = np.dtype(
     {"names": ["x", "y", "score", "person", "joint"], "formats": ["<f4", "<f4", "<f4", "<i4", "<u2"],
@@ -25,11 +27,17 @@ SKELETON_DTYPE = np.dtype(
 )  # fmt: skip
 
 
-def read_points(cloud, required: tuple[str, ...]) -> np.ndarray:
-    """The points of `cloud` as a structured array; BadMessage where layout, types or length do not hold together."""
+def read_points(cloud, required: tuple[str, ...], optional: tuple[str, ...] = ()) -> np.ndarray:
+    """The points of `cloud` as a structured array with the required fields, and the optional ones that it has.
+
+    BadMessage where layout, types or length do not hold together; a cloud of no points needs no fields.
+    """
+    count = cloud.width * cloud.height
+    if not count and not len(cloud.data):
+        return np.zeros(0, [(name, "f4") for name in required])
     layout = {}
     for item in cloud.fields:
-        if item.name not in required:
+        if item.name not in (*required, *optional):
             continue
         if item.datatype not in _FORMATS or item.count not in (0, 1):
             raise BadMessage(
@@ -46,7 +54,6 @@ def read_points(cloud, required: tuple[str, ...]) -> np.ndarray:
     for name in ("joint", "person"):
         if name in layout and layout[name][1].startswith("f"):
             raise BadMessage("bad_fields", f"PointCloud2.fields: {name!r} must be an integer, got a float datatype")
-    count = cloud.width * cloud.height
     if count > MAX_POINTS:
         raise BadMessage("too_many_points", f"PointCloud2: expected at most {MAX_POINTS} points, got {count}")
     order = ">" if cloud.is_bigendian else "<"
@@ -75,16 +82,35 @@ def read_points(cloud, required: tuple[str, ...]) -> np.ndarray:
     return np.frombuffer(data.tobytes(), dtype, count=count)
 
 
-def people_from_cloud(cloud, keypoint_count: int) -> Converted:
+def people_from_cloud(cloud, keypoint_count: int, tracked: bool = False) -> Converted:
     """The people of one keypoint cloud.
 
     keypoint_count K is that of the joint set. Points of an unknown joint or person are left out; of two points of one
     joint the later wins. BadMessage where the whole cloud is unreadable.
+
+    Person -1 (4294967295 as uint32) is one without id. Where nobody has an id, or there is no field `person`, each row
+    of a cloud of several rows is a person; in one row a joint that is not after the last one begins the next person,
+    and the ids are None. Where somebody has one, or ever had (`tracked`), people without id are left out.
     """
-    points = read_points(cloud, ("x", "y", "score", "joint", "person"))
-    joints, persons = points["joint"].astype(np.int64), points["person"].astype(np.int64)
+    points = read_points(cloud, ("x", "y", "score", "joint"), ("person",))
+    oddities = Oddities()
+    joints = points["joint"].astype(np.int64)
+    known = (joints >= 0) & (joints < keypoint_count)
+    if "person" in points.dtype.names:
+        persons = points["person"].astype(np.int64)
+        persons[persons == NO_ID_UNSIGNED] = NO_ID
+        known &= persons <= MAX_PERSON
+    else:
+        persons = np.full(len(points), NO_ID)
+    named = persons[known] != NO_ID
+    nameless = len(points) > 0 and not named.any() and not (tracked and "person" in points.dtype.names)
+    if nameless:
+        persons = _grouped(joints, cloud)
+    elif not named.all():
+        oddities["person_without_id"] = 1
+        known &= persons != NO_ID
+        points, joints, persons, known = (part[persons != NO_ID] for part in (points, joints, persons, known))
     scores = points["score"]
-    known = (joints >= 0) & (joints < keypoint_count) & (persons <= MAX_PERSON)
     used = known & (scores != 0)
     ids = np.unique(persons[persons <= MAX_PERSON])
     where = np.searchsorted(ids, persons[used]), joints[used]
@@ -93,7 +119,6 @@ def people_from_cloud(cloud, keypoint_count: int) -> Converted:
     with np.errstate(over="ignore"):  # a float64 field may exceed float32; the stream leaves such points out
         xy_px[(*where, 0)], xy_px[(*where, 1)] = points["x"][used], points["y"][used]
         confidence[where] = scores[used]
-    oddities = Oddities()
     if not known.all():
         oddities["unknown_joint"] = int((~known).sum())
     given = np.zeros(confidence.shape, bool)
@@ -101,7 +126,16 @@ def people_from_cloud(cloud, keypoint_count: int) -> Converted:
     doubles = np.count_nonzero(used) - np.count_nonzero(given)
     if doubles:
         oddities["duplicate_point"] = doubles
-    return Converted(Keypoints(ids=tuple(ids.tolist()), xy_px=xy_px, confidence=confidence), oddities)
+    return Converted(
+        Keypoints(ids=None if nameless else tuple(ids.tolist()), xy_px=xy_px, confidence=confidence), oddities
+    )
+
+
+def _grouped(joints: np.ndarray, cloud) -> np.ndarray:
+    """Whose each point of a cloud without ids is (N,): the row's, or the next person's where the joints begin again."""
+    if cloud.height > 1:
+        return np.repeat(np.arange(cloud.height), cloud.width)
+    return np.concatenate([[0], np.cumsum(np.diff(joints) <= 0)])
 
 
 def cloud_from_people(people: dict, header):

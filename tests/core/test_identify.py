@@ -127,10 +127,10 @@ def test_predicted_boxes_hold_the_people():
     person, identifier = walker(stamps_s, velocity_m_s=(1.0, 0, 0)), Identifier(IdentifyConfig())
     for frame, stamp_s in enumerate(stamps_s[:-1]):
         identifier.update(person[[frame]], SHOWN[None], stamp_s)
-    (box,) = identifier.predicted_boxes(stamps_s[-1])
+    ids, (box,) = identifier.predicted_boxes(stamps_s[-1])
     low, high = person[-1][SHOWN > 0].min(0), person[-1][SHOWN > 0].max(0)
     np.testing.assert_allclose(box, [*low, *high], atol=0.1 * (high - low)[1])
-    assert identifier.predicted_boxes(99.0).shape == (0, 4)
+    assert ids.tolist() == [0] and identifier.predicted_boxes(99.0)[1].shape == (0, 4)
 
 
 def test_wrong_input_is_named():

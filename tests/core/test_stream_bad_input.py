@@ -540,6 +540,15 @@ def test_keypoints_below_min_confidence_do_not_shape_the_box_of_a_nameless_perso
         assert side == {0: True, 1: False}
 
 
+def test_a_nameless_body_detected_twice_is_one_person_for_a_moment():
+    stream = open_stream()
+    for frame in range(20):
+        double = (PIXELS[frame] + (5, 3), CONFIDENCE[frame] * 0.9)
+        out = stream.push(STAMPS_S[frame], [person(frame), double] if 5 <= frame < 10 else [person(frame)])
+        assert out.ids == (0,)
+    assert stream.counters == {"doubled_body": 5}
+
+
 def test_ten_thousand_nameless_people_do_not_stall_the_stream(monkeypatch):
     """Who is tracked stays, the best seen fill the room, and the assignment is of a few."""
     import scipy.optimize
@@ -558,7 +567,8 @@ def test_ten_thousand_nameless_people_do_not_stall_the_stream(monkeypatch):
         out = stream.push(STAMPS_S[frame], crowd)
         assert_finite(out)
         assert len(out.ids) == 4 and out.ids[0] == 0 and not out.predicted[0]
-        assert frame > 1 or stream.counters == {"too_many_people": 9_996}
+        left_out = stream.counters["too_many_people"] + stream.counters["doubled_body"]
+        assert frame > 1 or left_out == 9_996
     assert np.abs(out.joints_cam_m[0, 0] - started(4).latest.joints_cam_m[0, 0]).max() < 0.2
     assert max(rows * columns for rows, columns in asked) < 2_000
 

@@ -210,11 +210,30 @@ def test_roi_is_the_box_of_the_seen_keypoints_within_the_image():
     assert roi_from_keypoints(keypoints_px, np.zeros(3, np.float32), CAMERA, Bag(c=0.0)).c == 0
 
 
-@given(st.text(max_size=20))
-def test_any_id_becomes_one_that_fits_in_a_topic_name(text):
-    assert is_topic_token(topic_token(text))
-    if is_topic_token(text):
-        assert topic_token(text) == text
+@given(st.lists(st.one_of(st.text(max_size=80), st.from_regex(r"[a-b]{0,2}_?0{0,2}[0-9]{0,8}", fullmatch=True))))
+def test_different_ids_fit_in_different_topic_names(texts):
+    ids = IdTable()
+    tokens = {text: topic_token(text, ids.number(text)) for text in texts}
+    assert all(is_topic_token(token) and len(token) < 90 for token in tokens.values())
+    assert len(set(tokens.values())) == len(tokens)
+
+
+def test_a_text_that_fits_in_a_topic_name_is_kept():
+    assert topic_token("a7f", FIRST_INVENTED) == "a7f" and topic_token("left_7", 7) == "left_7"
+    assert topic_token("7", 7) == "b7" and topic_token("-7", -7) == "bm7"
+
+
+def test_texts_that_look_alike_are_different_people():
+    ids = IdTable()
+    texts = ("7", "007", "+7", "a/b", "a_b", "7" * 5000, "7" * 5001, "é" * 300, "\ud800")
+    numbers = [ids.number(text) for text in texts]
+    assert len(set(numbers)) == len(texts) and numbers[0] == 7
+    assert numbers == [ids.number(text) for text in texts]
+    assert max(map(len, ids.names().values())) < 200
+    points = [Bag(id=k, point=Bag(x=100.0 + k, y=100.0), score=0.9) for k in range(1, 18)]
+    detections = [Bag(id=text, keypoints=Bag(data=points)) for text in ("7", "007")]
+    people = people_from_detections(Bag(detections=detections), ids)
+    assert len(people.keypoints) == 2 and not people.oddities
 
 
 class Subscribed:

@@ -65,7 +65,7 @@ def judged(cloud, joints="h36m17"):
 
 
 people = st.dictionaries(
-    st.integers(-(2**31), 2**31 - 1),
+    st.integers(-(2**31), 2**31 - 1).filter(lambda person: person != -1),
     st.lists(
         st.tuples(st.floats(-1e5, 1e5, width=32), st.floats(-1e5, 1e5, width=32), st.floats(0, 1, width=32)),
         min_size=17, max_size=17,
@@ -111,6 +111,60 @@ def test_a_cloud_without_points_is_a_frame_with_nobody():
     assert judged(cloud) == ({}, {})
     cloud.point_step = 2**32 - 1
     assert judged(cloud) == ({}, {})
+
+
+@pytest.mark.parametrize("cloud", [
+    PointCloud2(), PointCloud2(header=HEADER), PointCloud2(header=HEADER, height=1), PointCloud2(width=17),
+    PointCloud2(header=HEADER, height=1, is_dense=True, point_step=20, fields=cloud_from_people({}, HEADER).fields),
+    PointCloud2(header=HEADER, height=1, fields=cloud_from_people({}, HEADER).fields),
+])  # fmt: skip
+def test_an_empty_cloud_in_any_form_is_nobody(cloud):
+    assert judged(cloud) == ({}, {}) and not people_from_cloud(cloud, 17).oddities
+
+
+NAMELESS_DTYPE = np.dtype([(name, KEYPOINT_DTYPE[name]) for name in ("x", "y", "score", "joint")])
+
+
+def without_ids(points):
+    """The same points without the field `person`."""
+    kept = np.zeros(len(points), NAMELESS_DTYPE)
+    for name in NAMELESS_DTYPE.names:
+        kept[name] = points[name]
+    return kept
+
+
+def test_people_without_ids_are_told_apart_by_their_joints_or_rows():
+    """Two people of three joints, of whom the second lacks the last one in a single row."""
+    points = some_points(6)
+    want = people_from_cloud(make_cloud(points), 3).keypoints
+    minus = points.copy()
+    minus["person"] = -1
+    unsigned = np.zeros(6, np.dtype([(name, "<u4" if name == "person" else KEYPOINT_DTYPE[name]) for name in
+                                     KEYPOINT_DTYPE.names]))  # fmt: skip
+    for name in unsigned.dtype.names:
+        unsigned[name] = points[name]
+    unsigned["person"] = 2**32 - 1
+    rows = make_cloud(without_ids(points[[0, 2, 1, 4, 3, 5]]), rows=2)
+    for cloud in (make_cloud(without_ids(points)), make_cloud(minus), make_cloud(unsigned), rows):
+        got, oddities = people_from_cloud(cloud, 3)
+        assert got.ids is None and not oddities
+        np.testing.assert_array_equal(got.xy_px, want.xy_px)
+        np.testing.assert_array_equal(got.confidence, want.confidence)
+    got = people_from_cloud(make_cloud(without_ids(points[[0, 1, 3, 4]])), 3).keypoints
+    assert (got.confidence > 0).tolist() == [[True, True, False]] * 2
+
+
+@pytest.mark.parametrize("tracked", [False, True])
+def test_somebody_without_id_among_people_with_ids_is_left_out_and_counted(tracked):
+    points = some_points(6)
+    points["person"][:3] = -1
+    got, oddities = people_from_cloud(make_cloud(points), 3, tracked)
+    assert got.ids == (1,) and oddities == {"person_without_id": 1}
+    points["person"] = -1
+    got, oddities = people_from_cloud(make_cloud(points), 3, tracked)
+    assert got.ids == (() if tracked else None) and len(got) == (0 if tracked else 2)
+    assert oddities == ({"person_without_id": 1} if tracked else {})
+    assert people_from_cloud(make_cloud(without_ids(points)), 3, tracked)[0].ids is None
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e30])

@@ -41,7 +41,8 @@ class PeopleFinder:
     def __init__(self, config: PeopleConfig, *, background_bgr: np.ndarray | None = None) -> None:
         self._cv2 = extra("cv2")
         self._config = config
-        self._background_bgr = background_bgr
+        self.background_bgr = background_bgr
+        """May be exchanged between images."""
         if not hasattr(self._cv2, "HOGDescriptor"):
             raise ImportError(
                 f"dp3d_core.capture.detect needs OpenCV 4 for its people detector, got {self._cv2.__version__}; "
@@ -52,23 +53,31 @@ class PeopleFinder:
 
     def propose(self, image_bgr: np.ndarray, predicted: np.ndarray) -> np.ndarray:
         """Boxes (N, 4), the most trusted first: HOG, then foreground blobs, then `predicted` (M, 4) track boxes."""
-        config = self._config
         boxes = [self._hog_boxes(image_bgr)]
         foreground = None
-        if self._background_bgr is not None:
+        if self.background_bgr is not None:
             foreground = self.foreground(image_bgr)
             boxes.append(self._blobs(foreground))
         boxes.append(np.asarray(predicted, np.float64).reshape(-1, 4))
-        proposals = np.concatenate(boxes)
-        heights = proposals[:, 3] - proposals[:, 1]
-        fits = (heights >= config.min_height_px) & (heights <= config.max_height_share * image_bgr.shape[0])
+        return self._fitting(np.concatenate(boxes), foreground, image_bgr.shape[0])
+
+    def in_foreground(self, image_bgr: np.ndarray) -> np.ndarray:
+        """Boxes (N, 4) of upright foreground blobs alone: no search, so it takes milliseconds; needs a background."""
+        foreground = self.foreground(image_bgr)
+        return self._fitting(self._blobs(foreground), foreground, image_bgr.shape[0])
+
+    def _fitting(self, boxes: np.ndarray, foreground: np.ndarray | None, image_height: int) -> np.ndarray:
+        """The boxes that are as tall as people may be and, with a fixed camera, in the foreground; each place once."""
+        config = self._config
+        heights = boxes[:, 3] - boxes[:, 1]
+        fits = (heights >= config.min_height_px) & (heights <= config.max_height_share * image_height)
         if foreground is not None:
-            fits &= np.array([_share(foreground, box) >= config.min_foreground_share for box in proposals], bool)
-        return first_of_overlapping(proposals[fits], config.same_box_iou)
+            fits &= np.array([_share(foreground, box) >= config.min_foreground_share for box in boxes], bool)
+        return first_of_overlapping(boxes[fits], config.same_box_iou)
 
     def foreground(self, image_bgr: np.ndarray) -> np.ndarray:
         """Mask (height, width) uint8, 1 where the image differs from the background."""
-        difference = self._cv2.absdiff(image_bgr, self._background_bgr).max(axis=2)
+        difference = self._cv2.absdiff(image_bgr, self.background_bgr).max(axis=2)
         return (difference > self._config.foreground_threshold).astype(np.uint8)
 
     def _hog_boxes(self, image_bgr: np.ndarray) -> np.ndarray:

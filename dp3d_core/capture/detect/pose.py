@@ -49,7 +49,14 @@ class PoseReader:
         )
 
     def read(self, image_bgr: np.ndarray, box: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-        """Keypoints (K, 2) px and confidence (K,) of the person in `box`, or None if none of it was recognised.
+        """Keypoints (K, 2) px and confidence (K,) of the person in `box`, or None if none of it was recognised."""
+        landmarks = self.landmarks(image_bgr, box)
+        if landmarks is None:
+            return None
+        return hide_outside(landmarks[:, :2], landmarks[:, 2], image_bgr.shape[1], image_bgr.shape[0])
+
+    def landmarks(self, image_bgr: np.ndarray, box: np.ndarray) -> np.ndarray | None:
+        """Landmarks (K, 3) of the person in `box`, also outside the image: px and visibility; None as in `read`.
 
         MediaPipe answers with one person a crop. Where that is the neighbour, the neighbours are painted over.
         """
@@ -61,20 +68,22 @@ class PoseReader:
             flags=self._cv2.INTER_CUBIC,
             borderMode=self._cv2.BORDER_REPLICATE,
         )
-        landmarks = self._landmarks(patch_bgr, crop)
-        if landmarks is None or not belongs_to(landmarks[:, :2], box):
-            landmarks = self._landmarks(alone(patch_bgr, box, crop), crop)
-        if landmarks is None or not belongs_to(landmarks[:, :2], box):
-            return None
-        return hide_outside(landmarks[:, :2], landmarks[:, 2], image_bgr.shape[1], image_bgr.shape[0])
+        for patch in (patch_bgr, alone(patch_bgr, box, crop)):
+            landmarks = self.whole(patch)
+            if landmarks is None:
+                continue
+            landmarks[:, :2] = to_image(landmarks[:, :2], crop)
+            if belongs_to(landmarks[:, :2], box):
+                return landmarks
+        return None
 
-    def _landmarks(self, patch_bgr: np.ndarray, crop: np.ndarray) -> np.ndarray | None:
-        """Landmarks (K, 3) of the person MediaPipe chooses: pixel of the full image, visibility."""
-        found = self._pose.process(self._cv2.cvtColor(patch_bgr, self._cv2.COLOR_BGR2RGB)).pose_landmarks
+    def whole(self, image_bgr: np.ndarray) -> np.ndarray | None:
+        """Landmarks (K, 3) of the person whom MediaPipe chooses in an image, px of that image; None: nobody."""
+        found = self._pose.process(self._cv2.cvtColor(image_bgr, self._cv2.COLOR_BGR2RGB)).pose_landmarks
         if found is None:
             return None
         landmarks = np.array([(mark.x, mark.y, mark.visibility) for mark in found.landmark], np.float64)
-        landmarks[:, :2] = to_image(landmarks[:, :2] * self._config.crop_px, crop)
+        landmarks[:, :2] *= image_bgr.shape[1], image_bgr.shape[0]
         return landmarks
 
     def close(self) -> None:

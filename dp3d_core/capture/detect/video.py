@@ -114,7 +114,7 @@ def detect(path: str | Path, config: DetectConfig, *, fps: float, progress: bool
     with closing(PoseReader(config.pose)) as reader:
         for image_bgr in _with_progress(images(path, config.start, config.max_frames), config, length, progress):
             stamp_s = frame_count / fps
-            predicted = body_boxes(identifier.predicted_boxes(stamp_s))
+            predicted = body_boxes(identifier.predicted_boxes(stamp_s)[1])
             bodies, visible = read_people(image_bgr, finder, reader, predicted, config.pose)
             for body, seen, number in zip(bodies, visible, identify(identifier, bodies, visible, stamp_s), strict=True):
                 if number < 0:
