@@ -173,6 +173,10 @@ class SourceConfig:
 
     def __post_init__(self):
         validate(self)
+        if 0 < self.person_height_m < 0.4:
+            raise ValueError(
+                f"{type(self).__name__}.person_height_m: expected 0 (unknown) or 0.4 to 2.5, got {self.person_height_m}"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """The facade: load weights once, lift whole sequences offline, or open live streams."""
 # T frames, K keypoints of the source, J = 17 joints, H hypotheses
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -89,10 +89,16 @@ class Lifter:
             config=config,
         )
 
-    def warm_up(self, people: int = 1, lookahead: int = 0, cameras: int = 1) -> None:
+    def warm_up(
+        self,
+        people: int = 1,
+        lookahead: int = 0,
+        cameras: int = 1,
+        progress: Callable[[str], Any] = lambda text: None,
+    ) -> None:
         """Build the engines for up to `people` in each of `cameras` that share their passes (seconds, once: they are
-        kept on disk) and run the step a few times."""
-        self._backend.prepare(people * cameras, lookahead + 1)
+        kept on disk) and run the step a few times. progress(text) is told what is done next."""
+        self._backend.prepare(people * cameras, lookahead + 1, progress=progress)
         camera = Camera.from_fov(width=640, height=480)
         streams = self.streams(
             dict.fromkeys(range(cameras), camera), joint_set="h36m17", lookahead=lookahead, max_people=max(people, 1)

@@ -1,6 +1,7 @@
 """The lifecycle node: 2D keypoints in, 3D skeletons out.
 
-configure loads the weights and warms up, activate subscribes, deactivate stops listening, cleanup frees everything.
+configure loads the weights and builds engines (in a thread: the node answers meanwhile), activate subscribes,
+deactivate stops listening, cleanup frees everything.
 """
 
 import gc
@@ -8,11 +9,15 @@ import sys
 import time
 
 from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.msg import Transition
 from rcl_interfaces.msg import SetParametersResult
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+from rclpy.task import Future
 
 from dp3d_core.config import StreamConfig, to_dict
+from dp3d_ros.lifter.loading import Loading
 from dp3d_ros.lifter.statistics import Throttle
 from dp3d_ros.messages import diagnostics
 from dp3d_ros.node import parameters
@@ -20,6 +25,7 @@ from dp3d_ros.node.parameters import NodeConfig
 from dp3d_ros.node.spin import run
 
 DIAGNOSTICS_PERIOD_S = 1.0
+CONFIGURE = {Transition.TRANSITION_CONFIGURE: "configure"}
 
 
 class LifterNode(LifecycleNode):
@@ -29,6 +35,9 @@ class LifterNode(LifecycleNode):
         super().__init__("lifter", **options)
         self._config, self._stream_config = parameters.setup(self, NodeConfig, StreamConfig)
         self._lifter = self._hri = None
+        self._loading: Loading | None = None
+        self._loaded: Future | None = None
+        self._told = ""
         self._channels = []
         self._active = False
         self._last_error = ""
@@ -40,12 +49,59 @@ class LifterNode(LifecycleNode):
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # keeps its pace whatever simulated time does
         self._timer = self.create_timer(DIAGNOSTICS_PERIOD_S, self._publish_diagnostics, clock=steady)
         self._autostart_timer = self.create_timer(0.0, self._autostart, clock=steady)
+        self._answer_change_state = self._service_change_state.callback
+        self._service_change_state.callback = self._change_state
+        # a request that waits for the engines must not keep others waiting
+        self._service_change_state.callback_group = ReentrantCallbackGroup()
+
+    # --- loading -------------------------------------------------------------------------------------------------
+
+    async def _change_state(self, request, response):
+        """The service: configure loads first, in a thread, while the node is still unconfigured."""
+        if "configure" in (request.transition.label, CONFIGURE.get(request.transition.id)):
+            await self._load()
+            if self._lifter is not None and self._loading is None:  # another request was first
+                response.success = True
+                return response
+        return self._answer_change_state(request, response)
+
+    def _load(self) -> Future:
+        """Begin to load where it does not go on already; the future is done when that has ended."""
+        if self._loaded is not None and not self._loaded.done():
+            return self._loaded
+        self._loaded = Future(executor=self.executor)
+        if self._lifter is not None:
+            self._loaded.set_result(None)
+            return self._loaded
+        self._last_error = ""
+        try:
+            self._begin_loading(lambda future=self._loaded: future.set_result(None))
+        except Exception as error:  # said by on_configure, which tries again
+            self.get_logger().debug(f"loading could not begin: {error}")
+            self._loaded.set_result(None)
+        return self._loaded
+
+    def _begin_loading(self, done=lambda: None) -> None:
+        self._config = parameters.read(self, NodeConfig)
+        self._stream_config = parameters.read(self, StreamConfig)
+        self._loading = Loading(self._config, self._stream_config, done)
+
+    def _autostart(self):
+        self.destroy_timer(self._autostart_timer)
+        if self._config.autostart:
+            self._load().add_done_callback(self._start)
+
+    def _start(self, loaded):
+        if self._lifter is None and self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
+            self.trigger_activate()
 
     # --- lifecycle -----------------------------------------------------------------------------------------------
 
     def on_configure(self, state):
         try:
-            self._build()
+            if self._loading is None:
+                self._begin_loading()
+            self._build(self._loading)
             return super().on_configure(state)
         except Exception as error:  # whatever it is, the node stays clean and can be configured again
             self._release()
@@ -92,41 +148,28 @@ class LifterNode(LifecycleNode):
         self._release()
         self.destroy_node()
 
-    def _build(self):
-        from dp3d_core import Lifter
+    def _build(self, loading):
+        """The channels of all cameras around what was loaded."""
         from dp3d_ros.lifter.camera import CameraChannel
         from dp3d_ros.lifter.camera_model import placeholder_camera
         from dp3d_ros.lifter.hri_output import HriOutput
-        from dp3d_ros.lifter.inputs import stream_options
         from dp3d_ros.lifter.shared_pass import SharedPass
 
-        self._config = parameters.read(self, NodeConfig)
-        self._stream_config = parameters.read(self, StreamConfig)
-        started_s = time.perf_counter()
-        self._lifter = Lifter.load(
-            self._config.weights,
-            device=self._config.device,
-            backend=self._config.backend,
-            precision=self._config.precision,
-            cache_dir=self._config.engine_cache or None,
-        )
-        if "torch" in sys.modules:
-            sys.modules["torch"].set_num_threads(1)  # more threads only fight each other in a live node
-        options, names = stream_options(self._config, self._stream_config), self._config.cameras
+        self._lifter, self._loading = loading.result(), None
+        options, names = loading.options, self._config.cameras
         streams = self._lifter.streams(dict.fromkeys(names, placeholder_camera(self._config)), **to_dict(options))
         passes = SharedPass(self, streams)
         if self._config.publish_hri:
             self._hri = HriOutput(self, options.joint_set)
         for name in names:
             self._channels.append(CameraChannel(self, name, streams[name], passes, self._hri, self._config, options))
-        self._lifter.warm_up(options.max_people, options.lookahead, cameras=len(names))
         self._backend_name, self._backend_note = self._lifter.backend_name, self._lifter.backend_note
         gc.collect()
         gc.freeze()  # what is here now stays: no need for the collector to visit it between frames
         self._last_error = ""
         self.get_logger().info(
             f"weights {self._lifter.weights_name} on {self._backend_name} ({self._backend_note}), ready after "
-            f"{time.perf_counter() - started_s:.1f} s"
+            f"{loading.took_s:.1f} s"
         )
 
     def _release(self):
@@ -136,19 +179,17 @@ class LifterNode(LifecycleNode):
         if self._hri is not None:
             self._hri.close()
         self._channels = []
-        self._lifter = self._hri = None
+        self._lifter = self._hri = self._loading = None
         gc.unfreeze()
-
-    def _autostart(self):
-        self.destroy_timer(self._autostart_timer)
-        if self._config.autostart and self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
-            self.trigger_activate()
 
     # --- parameters ------------------------------------------------------------------------------------------------
 
     def _check_parameters(self, changed):
         changes = {item.name: item.value for item in changed}
-        reason = parameters.refusal(changes, (self._config, self._stream_config), running=self._lifter is not None)
+        running = self._lifter is not None or self._loading is not None
+        reason = parameters.refusal(changes, (self._config, self._stream_config), running)
+        if not reason and not self._config.allow_path_changes:
+            reason = parameters.path_refusal(changes, self._config)
         return SetParametersResult(successful=not reason, reason=reason)
 
     def _take_parameters(self, changed):
@@ -165,6 +206,15 @@ class LifterNode(LifecycleNode):
         if self._throttle.ready(cause, time.monotonic()):
             self.get_logger().warning(text)
 
+    def _progress(self):
+        """What loading does now, also said in the log where it is new."""
+        if self._loading is None:
+            return ""
+        if self._loading.doing != self._told:
+            self._told = self._loading.doing
+            self.get_logger().info(f"configuring: {self._told}")
+        return f"configuring since {self._loading.took_s:.0f} s: {self._told}"
+
     def _publish_diagnostics(self):
         now_s = time.perf_counter()
         message = DiagnosticArray()
@@ -172,7 +222,7 @@ class LifterNode(LifecycleNode):
         name = self.get_fully_qualified_name()
         if not self._channels:
             level = diagnostics.ERROR if self._last_error else diagnostics.OK
-            text = self._last_error or "unconfigured"
+            text = self._last_error or self._progress() or "unconfigured"
             message.status.append(diagnostics.status(name, "", level, text, {"last_error": self._last_error}))
         if self._lifter is not None and self._lifter.backend_note != self._backend_note:
             self._backend_note = self._lifter.backend_note

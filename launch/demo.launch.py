@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 from ament_index_python.packages import get_package_share_directory
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
-from launch.conditions import IfCondition
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
@@ -26,7 +25,7 @@ def arguments():
         ("loop", "true", "start again at the end"),
         ("weights", "", "shipped weights or path of a checkpoint; empty: as in the parameter file"),
         ("lookahead", "", "frames of lag traded for quality: 0, 2 or 4; empty: as in the parameter file"),
-        ("rviz", "true", "show the people in RViz"),
+        ("rviz", "auto", "show the people in RViz: true, false, or auto: where rviz2 is installed"),
         ("viewer", "false", "show the people in rerun"),
     ):
         yield DeclareLaunchArgument(name, default_value=default, description=description)
@@ -41,16 +40,26 @@ def camera_over_ground(recording):
     return height_m, quaternions(np.stack([ahead, np.cross(up, ahead), up]))
 
 
+def has_rviz() -> bool:
+    """Whether rviz2 is installed."""
+    try:
+        get_package_share_directory("rviz2")
+    except LookupError:  # PackageNotFoundError is one
+        return False
+    return True
+
+
 def nodes(context):
     """Lifter, player, and the transform that puts the ground below the people's feet."""
-    said = {name: LaunchConfiguration(name).perform(context) for name in ("recording", "rate", "loop")}
+    said = {name: LaunchConfiguration(name).perform(context) for name in ("recording", "rate", "loop", "rviz")}
+    rviz = has_rviz() if said["rviz"] == "auto" else said["rviz"].lower() == "true"
     recording = open_recording(said["recording"])
     height_m, turn = camera_over_ground(recording)
     yield IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(SHARE / "launch" / "lifter.launch.py")),
         launch_arguments={
             "joint_set": recording.joint_set, "weights": LaunchConfiguration("weights"), "rviz_frame": "world",
-            "lookahead": LaunchConfiguration("lookahead"), "rviz": LaunchConfiguration("rviz"),
+            "lookahead": LaunchConfiguration("lookahead"), "rviz": str(rviz).lower(),
             "viewer": LaunchConfiguration("viewer"),
         }.items(),
     )  # fmt: skip
@@ -63,14 +72,15 @@ def nodes(context):
              "frame_id": FRAME},
         ],
     )  # fmt: skip
-    yield Node(
-        package="tf2_ros", executable="static_transform_publisher", condition=IfCondition(LaunchConfiguration("rviz")),
-        arguments=[
-            "--z", str(height_m),
-            "--qx", str(turn[0]), "--qy", str(turn[1]), "--qz", str(turn[2]), "--qw", str(turn[3]),
-            "--frame-id", "world", "--child-frame-id", FRAME,
-        ],
-    )  # fmt: skip
+    if rviz:
+        yield Node(
+            package="tf2_ros", executable="static_transform_publisher",
+            arguments=[
+                "--z", str(height_m),
+                "--qx", str(turn[0]), "--qy", str(turn[1]), "--qz", str(turn[2]), "--qw", str(turn[3]),
+                "--frame-id", "world", "--child-frame-id", FRAME,
+            ],
+        )  # fmt: skip
 
 
 def generate_launch_description():

@@ -21,8 +21,9 @@ from launch import LaunchDescription
 SHARE = Path(get_package_share_directory("dp3d_ros"))
 FACTS = {item.name: describe(item) for cls in (NodeConfig, StreamConfig) for item in fields(cls)}
 EXPOSED = (
-    "input", "joint_set", "weights", "device", "backend", "lookahead", "assumed_hfov_deg", "person_height_m",
-    "target_frame", "publish_tf", "marker_sigmas",
+    "input", "cameras", "joint_set", "weights", "device", "backend", "engine_cache", "lookahead", "max_people",
+    "assumed_hfov_deg", "image_width_px", "image_height_px", "rectified", "person_height_m", "target_frame",
+    "publish_markers", "publish_tf", "publish_hri", "marker_sigmas",
 )  # fmt: skip
 """Parameters that are launch arguments too; all others are set in a parameter file."""
 
@@ -63,6 +64,8 @@ def typed(name, text):
         if text.lower() not in ("true", "false"):
             raise ValueError(f"{name}: expected true or false, got {text!r}")
         return text.lower() == "true"
+    if kind is tuple:
+        return [part.strip() for part in text.strip("[]").split(",")]
     try:
         return kind(text)
     except ValueError as error:

@@ -3,6 +3,7 @@
 `NodeConfig` has what only the node needs; everything about lifting comes from `dp3d_core.config.StreamConfig`.
 """
 
+import os
 from dataclasses import Field, dataclass, fields, replace
 from typing import Any
 
@@ -22,6 +23,9 @@ class NodeConfig:
     )
     precision: str = option("float32", "of the engines; what is too far from float32 is refused", choices=PRECISIONS)
     engine_cache: str = option("", "folder of built engines, as of dp3d_core.backends.compile; empty: ~/.cache/dp3d")
+    allow_path_changes: bool = option(
+        False, "whoever reaches the node may set `weights` and `engine_cache` to a path after its start"
+    )
     input: str = option("pointcloud2", "message type of the incoming keypoints", choices=INPUTS)
     cameras: tuple[str, ...] = option(("",), "names of the cameras of this node; one empty name: a single camera")
     autostart: bool = option(False, "configure and activate at start without a lifecycle manager")
@@ -129,8 +133,18 @@ def declare(node, *classes: type, read_only: bool = False) -> None:
             descriptor.floating_point_range = [FloatingPointRange(from_value=facts["low"], to_value=facts["high"])]
         elif facts["type"] is int and facts["high"] is not None:
             descriptor.integer_range = [IntegerRange(from_value=facts["low"], to_value=facts["high"])]
+        _whole_numbers_are_floats(node, facts)
         default = list(facts["default"]) if facts["type"] is tuple else facts["default"]
         node.declare_parameter(facts["name"], default, descriptor)
+
+
+def _whole_numbers_are_floats(node, facts: dict[str, Any]) -> None:
+    """Take `marker_sigmas: 1` of a YAML file for 1.0, which rclpy would refuse."""
+    from rclpy.parameter import Parameter
+
+    given = getattr(node, "_parameter_overrides", {}).get(facts["name"])
+    if facts["type"] is float and given is not None and given.type_ == Parameter.Type.INTEGER:
+        node._parameter_overrides[facts["name"]] = Parameter(facts["name"], value=float(given.value))
 
 
 def read(node, cls: type) -> Any:
@@ -161,6 +175,22 @@ def refusal(changes: dict[str, Any], configs: tuple[Any, ...], running: bool) ->
             replace(config, **mine)
         except ValueError as error:
             return str(error)
+    return ""
+
+
+PATHS = ("weights", "engine_cache")
+"""Parameters of the lifter that may name a file or a folder."""
+
+
+def path_refusal(changes: dict[str, Any], config: NodeConfig) -> str:
+    """Why a changed path is refused, or "": another process of the network must not choose files of this machine."""
+    for name in PATHS:
+        value = changes.get(name, getattr(config, name))
+        is_path = os.sep in str(value) or "." in str(value) or (name == "engine_cache" and value)
+        if value != getattr(config, name) and is_path:
+            return f"{name}: a path is set at the node's start only, unless allow_path_changes is set then"
+    if changes.get("allow_path_changes", config.allow_path_changes) != config.allow_path_changes:
+        return "allow_path_changes: is set at the node's start only"
     return ""
 
 

@@ -1,7 +1,9 @@
 """How every node of dp3d starts, spins and ends: one error line instead of a traceback, exit code 0 on SIGINT."""
 
+import os
 import signal
 import sys
+import threading
 
 
 def run(make_node, args=None, work=None):
@@ -41,20 +43,29 @@ def run(make_node, args=None, work=None):
         code = 1
     finally:
         try:
-            _deaf()
+            _ignore_interrupts()
             if node is not None:
                 close = getattr(node, "close", node.destroy_node)
                 code = close() or code
             rclpy.try_shutdown()
-            _deaf()  # rclpy has put the handler back that it had found
+            _ignore_interrupts()  # rclpy has put the handler back that it had found
         except KeyboardInterrupt:
             print("interrupted while closing", file=sys.stderr)
+        _leave_threads_behind(code)
     return code
 
 
-def _deaf():
+def _ignore_interrupts():
     """Take no further SIGINT: Ctrl-C comes twice, from the terminal and from launch, and once is enough."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _leave_threads_behind(code):
+    """End the process at once where a thread still builds engines: it would take tens of seconds to end by itself."""
+    if any(thread.daemon and thread.name.startswith("dp3d") for thread in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def spin_for(executor, timeout_s):

@@ -200,6 +200,18 @@ class Bench:
         except AssertionError:
             return self.state(timeout_s) == REACHES[name]
 
+    def call_later(self, name):
+        """Ask for a transition without waiting for its end."""
+        client = self.node.create_client(ChangeState, "/lifter/change_state")
+        self.until(client.service_is_ready, "the service")
+        request = ChangeState.Request()
+        request.transition.id = TRANSITIONS[name]
+        return client.call_async(request)
+
+    def told(self, text, name="/lifter"):
+        """Whether the newest diagnostics say this."""
+        return name in self.diagnostics and text in self.diagnostics[name].message
+
     def state(self, timeout_s=60.0):
         return self.call(GetState, "/lifter/get_state", GetState.Request(), timeout_s).current_state.label
 

@@ -28,7 +28,7 @@ class OnePose:
         self.counters, self._steps = Counter(), 0
         self._pose = ((standing() - standing()[0]) / MODEL.pose_scale_m).astype(np.float32)
 
-    def prepare(self, people, rows):
+    def prepare(self, people, rows, progress):
         return True
 
     def step(self, noisy, *rest):
@@ -46,19 +46,17 @@ class OnePose:
 
 
 class FakeLifter:
-    weights_name = "fake"
-
     def __init__(self):
+        self.weights_name = "fake"
         self._backend = OnePose()
 
     @classmethod
     def load(cls, weights, **options):
         if weights == "broken":
             raise ValueError("weights: expected a checkpoint, got 'broken'; train one or use 'small'")
-        if weights == "slow":
-            print("loading slowly", flush=True)
-            time.sleep(600)
-        return cls()
+        made = cls()
+        made.weights_name = "slow" if weights == "slow" else "fake"
+        return made
 
     @property
     def backend_name(self):
@@ -80,8 +78,10 @@ class FakeLifter:
             config=from_dict(StreamConfig, options),
         )  # fmt: skip
 
-    def warm_up(self, people, lookahead, cameras):
-        pass
+    def warm_up(self, people, lookahead, cameras, progress):
+        if self.weights_name == "slow":
+            progress("building what takes its time")
+            time.sleep(600)
 
 
 if __name__ == "__main__":

@@ -22,24 +22,57 @@ class Told:
 
 
 @pytest.fixture
-def launched(monkeypatch):
-    """launched(argument=value, ...): the nodes by executable, as the lifter's launch file describes them."""
+def load(monkeypatch):
+    """load(name, packages) -> nodes(argument=value, ...) of a launch file, where these packages are installed."""
     names = {
-        "launch": ["LaunchDescription"], "launch.actions": ["DeclareLaunchArgument", "OpaqueFunction"],
-        "launch.conditions": ["IfCondition"], "launch.substitutions": ["LaunchConfiguration"], "launch_ros": [],
-        "launch_ros.actions": ["Node"], "ament_index_python": [], "ament_index_python.packages": [],
+        "launch": ["LaunchDescription"], "launch.conditions": ["IfCondition"], "launch_ros": [],
+        "launch.actions": ["DeclareLaunchArgument", "OpaqueFunction", "IncludeLaunchDescription"],
+        "launch.substitutions": ["LaunchConfiguration"], "launch_ros.actions": ["Node"], "ament_index_python": [],
+        "launch.launch_description_sources": ["PythonLaunchDescriptionSource"], "ament_index_python.packages": [],
     }  # fmt: skip
     for module, classes in names.items():
         made = ModuleType(module)
         made.__dict__.update(dict.fromkeys(classes, Told))
         monkeypatch.setitem(sys.modules, module, made)
-    share = lambda package: str(ROOT / package)  # noqa: E731
-    sys.modules["ament_index_python.packages"].get_package_share_directory = share
-    spec = importlib.util.spec_from_file_location("lifter_launch", ROOT / "launch" / "lifter.launch.py")
-    file = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(file)
-    defaults = {item.args[0]: item.default_value for item in file.arguments()}
-    return lambda **said: {node.executable: node for node in file.nodes(said | {"defaults": defaults})}
+
+    def load(name, packages=("dp3d_ros",)):
+        def share(package):
+            if package not in packages:
+                raise KeyError(package)
+            return str(ROOT / package)
+
+        sys.modules["ament_index_python.packages"].get_package_share_directory = share
+        spec = importlib.util.spec_from_file_location(f"{name}_launch", ROOT / "launch" / f"{name}.launch.py")
+        file = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(file)
+        defaults = {item.args[0]: item.default_value for item in file.arguments()}
+        return lambda **said: list(file.nodes(said | {"defaults": defaults}))
+
+    return load
+
+
+@pytest.fixture
+def launched(load):
+    """launched(argument=value, ...): the nodes by executable, as the lifter's launch file describes them."""
+    nodes = load("lifter")
+    return lambda **said: {node.executable: node for node in nodes(**said)}
+
+
+@pytest.mark.parametrize(("installed", "asked", "shown"), [(True, "auto", True), (False, "auto", False),
+                                                            (True, "false", False), (False, "true", True)])  # fmt: skip
+def test_the_demo_runs_with_rviz_or_without(load, installed, asked, shown):
+    nodes = load("demo", ("dp3d_ros", "rviz2") if installed else ("dp3d_ros",))(rviz=asked)
+    include, *others = nodes
+    assert dict(include.launch_arguments)["rviz"] == str(shown).lower()
+    assert ("static_transform_publisher" in [node.executable for node in others]) == shown
+
+
+def test_lists_and_sizes_are_launch_arguments(launched):
+    lifter = launched(cameras="[left, right]", max_people="4", publish_hri="true", engine_cache="/tmp/e")["lifter"]
+    assert lifter.parameters[1] | {"autostart": None, "use_sim_time": None} == {
+        "cameras": ["left", "right"], "max_people": 4, "publish_hri": True, "engine_cache": "/tmp/e",
+        "autostart": None, "use_sim_time": None,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -298,14 +298,36 @@ def test_sigint_again_and_again_ends_it_as_quietly(start, bench):
 
 
 @pytest.mark.parametrize("inherited", [signal.default_int_handler, signal.SIG_IGN], ids=["", "ignored by a shell's &"])
-def test_sigint_while_configuring_ends_it_with_code_0(start, inherited):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_engines_are_built_ends_it_at_once_with_code_0(start, bench, inherited, number):
     before = signal.signal(signal.SIGINT, inherited)
     try:
         node = start("fake", autostart=True, weights="slow")
     finally:
         signal.signal(signal.SIGINT, before)
-    node.wait_for("loading slowly")
-    assert node.interrupt() == 0 and "Traceback" not in node.text(), node.text()
+    node.wait_for("configuring: building what takes its time")
+    sent_s = time.monotonic()
+    node.process.send_signal(number)
+    assert node.process.wait(30) == 0 and "Traceback" not in node.text(), node.text()
+    print(f"ended {time.monotonic() - sent_s:.1f} s after the signal")
+
+
+def test_while_engines_are_built_the_node_answers(start, bench):
+    start("fake", weights="slow")
+    bench.call_later("configure")
+    bench.until(lambda: bench.told("configuring since"), "progress in the diagnostics")
+    assert "building what takes its time" in bench.diagnostics["/lifter"].message
+    assert bench.state() == "unconfigured"
+    assert bench.set_parameter("marker_sigmas", 1.0) == (True, "")
+    successful, reason = bench.set_parameter("weights", "small")
+    assert not successful and "only while unconfigured" in reason
+
+
+def test_nobody_else_chooses_files_of_this_machine_and_whole_numbers_are_floats(start, bench):
+    start("fake", marker_sigmas=1)
+    for name in ("weights", "engine_cache"):
+        successful, reason = bench.set_parameter(name, "/tmp/elsewhere")
+        assert not successful and "at the node's start only" in reason
 
 
 def test_a_publisher_may_be_killed_and_come_back(start, bench):

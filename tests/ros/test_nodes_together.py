@@ -81,7 +81,7 @@ def test_replay_in_simulated_time_slow_or_fast_and_looped(start, bench, recorded
 def test_weights_deleted_after_start_change_nothing(start, bench, tmp_path):
     copy = tmp_path / "copy.safetensors"
     shutil.copy(WEIGHTS, copy)
-    node = start("lifter", **REAL | {"weights": str(copy)})
+    node = start("lifter", allow_path_changes=True, **REAL | {"weights": str(copy)})
     assert bench.transition("configure")
     copy.unlink()
     assert bench.transition("activate")
@@ -96,7 +96,7 @@ def test_weights_deleted_after_start_change_nothing(start, bench, tmp_path):
 
 
 def test_a_file_that_is_no_checkpoint_is_one_clear_error(start, bench, tmp_path):
-    node = start("lifter")
+    node = start("lifter", allow_path_changes=True)
     for index, content in enumerate([b"", b"no checkpoint", os.urandom(4096)]):
         path = tmp_path / f"bad{index}.safetensors"
         path.write_bytes(content)

@@ -8,7 +8,7 @@ import yaml
 
 import dp3d_ros
 from dp3d_core.config import PRECISIONS, StreamConfig, from_dict
-from dp3d_ros.node.parameters import NodeConfig, all_fields, describe, refusal
+from dp3d_ros.node.parameters import NodeConfig, all_fields, describe, path_refusal, refusal
 from dp3d_ros.player_node import PlayerConfig
 from dp3d_ros.recorder_node import RecorderConfig
 from dp3d_ros.viewer_node import ViewerConfig
@@ -95,3 +95,16 @@ def test_every_precision_of_the_engines_has_a_limit():
     from dp3d_core.backends.parity import LIMIT_MM
 
     assert set(PRECISIONS) == set(LIMIT_MM)
+
+
+@pytest.mark.parametrize(
+    ("changes", "refused"),
+    [
+        ({"weights": "/etc/passwd"}, True), ({"weights": "x.safetensors"}, True), ({"weights": "base"}, False),
+        ({"engine_cache": "/tmp/mine"}, True), ({"engine_cache": ""}, False), ({"allow_path_changes": True}, True),
+        ({"lookahead": 2}, False),
+    ],
+)  # fmt: skip
+def test_paths_are_set_at_the_start_only(changes, refused):
+    assert bool(path_refusal(changes, NodeConfig())) == refused
+    assert not path_refusal({"weights": "/mine.safetensors"}, NodeConfig(weights="/mine.safetensors"))
