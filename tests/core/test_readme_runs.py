@@ -23,6 +23,7 @@ NAMES = [str(path.relative_to(ROOT)) for path, _ in SNIPPETS]
 
 @pytest.mark.parametrize(("path", "snippet"), SNIPPETS, ids=NAMES)
 def test_every_python_snippet_runs_and_gives_finite_joints(path, snippet):
+    """Snippets that need files of the reader are fenced with py, not with python."""
     names = {}
     exec(compile(snippet, str(path), "exec"), names)
     if path == README:

@@ -1,6 +1,7 @@
 """The commands that measure smoothness and robustness: what they vary, and that their zero is zero."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -35,15 +36,15 @@ def test_dropped_joints_are_missing_and_the_truth_is_whole(sequences):
 
 
 def test_a_stream_does_not_drift_on_looped_motion(sequences):
-    lifter = random_lifter()
-    minutes = stress.drift(lifter, sequences[0], minutes=3, lookahead=2)
+    slow = replace(sequences[0], fps=sequences[0].fps / 4, stamps_s=sequences[0].stamps_s * 4)  # fewer frames a minute
+    minutes = stress.drift(random_lifter(), slow, minutes=3, lookahead=2)
     # the first minute also holds the first frames, which have no past
     assert len(minutes) == 3 and minutes[2] == pytest.approx(minutes[1], rel=1e-3)
     assert minutes[1] == pytest.approx(minutes[0], rel=0.05)
 
 
 def test_every_disturbance_has_a_row_and_no_nan():
-    table = stress.rows(random_lifter(), walking_motions(lengths=(60, 50, 45)))
+    table = stress.rows(random_lifter(), walking_motions(lengths=(40, 30, 30)))
     assert {"undisturbed", "30% of frames dropped", "30% of joints dropped", "COCO joints", "10 Hz", "60 Hz"} <= set(
         table
     )
@@ -76,18 +77,18 @@ def test_all_filters_stand_beside_the_stream(sequences, tmp_path):
     assert (tmp_path / "plot.png").stat().st_size > 5000
 
 
-@pytest.mark.parametrize(("command", "options"), [("stress", ["--minutes", "2"]), ("smoothness", [])])
+@pytest.mark.parametrize(("command", "options"), [("stress", ["--minutes", "1"]), ("smoothness", [])])
 def test_commands_write_what_they_print(command, options, tmp_path, capsys):
     lifter = random_lifter()
     checkpoint.save(tmp_path / "w.safetensors", lifter.denoiser, actions=lifter.actions, provenance={})
-    save_motions(tmp_path / "motions.npz", walking_motions())
+    save_motions(tmp_path / "motions.npz", walking_motions(lengths=(40, 30, 30)))
     files = ["--weights", tmp_path / "w.safetensors", "--motions", tmp_path / "motions.npz"]
     dp3d(command, [*map(str, files), *options, "--json", str(tmp_path / "out.json")])
     written, printed = json.loads((tmp_path / "out.json").read_text()), capsys.readouterr().out
     for name, row in written.get("rows", written).items():
         (line,) = [line for line in printed.splitlines() if line.startswith(name + "  ")]
         assert f"{row['mpjpe_mm']:.1f}" in line
-    assert command != "stress" or len(written["drift_mpjpe_mm_per_minute"]) == 2
+    assert command != "stress" or len(written["drift_mpjpe_mm_per_minute"]) == 1
 
 
 def test_commands_say_what_is_wrong_with_the_motions(tmp_path):
