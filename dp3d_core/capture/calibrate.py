@@ -9,6 +9,7 @@ there is 1 % in every distance. Knows no lens distortion: it is taken as zero.
 
 from dataclasses import dataclass, replace
 from math import isfinite, radians, tan
+from pathlib import Path
 
 import numpy as np
 from tyro.conf import OmitArgPrefixes, Positional
@@ -268,23 +269,35 @@ def _resampled(people: _People, generator: np.random.Generator) -> _People:
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrateOptions:
-    """Estimate the focal length and the ground plane of a recording from people who walk in it."""
+    """Estimate a camera's focal length, height and tilt from people who stand and walk before it.
 
-    recording: Positional[str]
-    """Recording (.npz)."""
+    INPUT is anything that `dp3d lift` takes. The camera file that --yaml writes is what `dp3d lift --camera` and ROS'
+    camera_info_manager read.
+    """
+
+    input: Positional[Path]
+    """Recording (.npz), keypoints of another tool, or a video."""
     write: bool = False
-    """Store the camera and the ground plane in the file."""
+    """Store the camera and the ground plane in the recording."""
+    yaml: Path | None = None
+    """Write the camera as ROS YAML to this file, with ground plane and uncertainties."""
+    fps: float | None = None
+    """Frames a second, where the input has no times."""
+    image_size: tuple[int, int] | None = None
+    """Width and height of the picture in pixels, where the input does not have them."""
     fit: OmitArgPrefixes[CalibrateConfig] = CalibrateConfig()
     """What is known beforehand."""
 
 
 def command(options: CalibrateOptions) -> None:
-    """Calibrate, print the camera and, with --write, store it."""
-    recording = recordings.load(options.recording)
+    """Calibrate, print the camera and, with --write or --yaml, store it."""
+    recording = _input(options)
     fitted = calibrate(recording, options.fit)
     calibrated = apply(recording, fitted)
     if options.write:
-        recordings.save(options.recording, calibrated)
+        recordings.save(options.input, calibrated)
+    if options.yaml is not None:
+        write_yaml(options.yaml, fitted, recording)
     speeds = walking_speeds_m_s(calibrated)
     print(f"focal_px {fitted.K[0, 0]:.0f} +- {fitted.focal_std_px:.0f}, centre {fitted.K[:2, 2].tolist()}")
     print(f"height_m {fitted.ground_distance_m:.2f} +- {fitted.distance_std_m:.2f}")
@@ -292,3 +305,39 @@ def command(options: CalibrateOptions) -> None:
     print(f"from {fitted.rows} rows of {fitted.tracks} tracks; median miss {fitted.residual_share:.1%} of height")
     if len(speeds):
         print(f"speed_m_s over 1.5 s, quartiles {np.round(np.percentile(speeds, (25, 50, 75)), 2).tolist()}")
+
+
+def write_yaml(path: Path, fitted: Calibration, recording: recordings.Recording) -> None:
+    """A ROS camera file with the ground plane; the uncertainties stand in comments."""
+    from dp3d_core.files.cameras import write_ros_yaml
+    from dp3d_core.geometry.camera import Camera
+
+    width, height = (int(value) for value in recording.image_size_px)
+    K = fitted.K
+    camera = Camera(fx=K[0, 0], fy=K[1, 1], cx=K[0, 2], cy=K[1, 2], width=width, height=height)
+    comments = (
+        f"Estimated by dp3d calibrate from {fitted.rows} rows of {fitted.tracks} people in {recording.source}",
+        f"focal length {K[0, 0]:.0f} +- {fitted.focal_std_px:.0f} px, camera {fitted.ground_distance_m:.2f} +- "
+        f"{fitted.distance_std_m:.2f} m above the ground",
+        f"pitch {fitted.pitch_deg:.2f} +- {fitted.pitch_std_deg:.2f} degrees down, roll {fitted.roll_deg:.2f}; no lens "
+        "distortion was estimated",
+    )
+    ground = fitted.ground_normal_cam, fitted.ground_distance_m
+    write_ros_yaml(path, camera, name=path.stem, comments=comments, ground=ground)
+
+
+def _input(options: CalibrateOptions) -> recordings.Recording:
+    """The recording, or another tool's keypoints as one."""
+    from dp3d_core.files import readers
+    from dp3d_core.files.prepare import PrepareOptions, as_recording
+
+    if readers.recognise(options.input) == "recording":
+        return recordings.load(options.input)
+    if options.write:
+        raise ValueError(f"--write: expected a dp3d recording, got {options.input}; give --yaml FILE")
+    clips = readers.read(options.input)
+    if len(clips) > 1:
+        raise ValueError(
+            f"{options.input}: expected one clip of one camera, got {', '.join(clip.name for clip in clips)}"
+        )
+    return as_recording(clips[0], PrepareOptions(fps=options.fps, image_size_px=options.image_size))

@@ -41,8 +41,32 @@ def read_camera(path: str | Path, name: str | None = None, *, size_px: tuple[int
         raise ValueError(f"{path}: {error}") from error
 
 
-def write_ros_yaml(path: str | Path, camera: Camera, *, name: str, comments: tuple[str, ...] = ()) -> None:
-    """The camera as `camera_calibration` writes it, with comments above; read by camera_info_manager."""
+def read_ground(path: str | Path) -> tuple[np.ndarray, float] | None:
+    """The ground plane that `write_ros_yaml` put into a camera file, None where there is none."""
+    path = Path(path)
+    if path.suffix.lower() not in (".yaml", ".yml") or b"ground_normal_cam:" not in path.read_bytes():
+        return None
+    import yaml
+
+    held = yaml.safe_load(path.read_text(encoding="utf-8"))
+    normal, distance_m = np.array(held["ground_normal_cam"], float), float(held.get("ground_distance_m", 0))
+    if normal.shape != (3,) or not np.linalg.norm(normal) > 0 or not distance_m > 0:
+        raise ValueError(
+            f"{path}: expected ground_normal_cam with 3 numbers and a positive ground_distance_m, got "
+            f"{normal.tolist()} and {distance_m}"
+        )
+    return normal, distance_m
+
+
+def write_ros_yaml(
+    path: str | Path, camera: Camera, *, name: str, comments: tuple[str, ...] = (),
+    ground: tuple[np.ndarray, float] | None = None,
+) -> None:  # fmt: skip
+    """The camera as `camera_calibration` writes it, with comments above; camera_info_manager reads it.
+
+    ground: normal (3,), which points up, and distance of the ground plane in the camera's optical frame; two more keys
+    that ROS ignores.
+    """
     k = camera.matrix
     lines = [
         *(f"# {comment}" for comment in comments),
@@ -55,6 +79,8 @@ def write_ros_yaml(path: str | Path, camera: Camera, *, name: str, comments: tup
         *_matrix("rectification_matrix", np.eye(3)),
         *_matrix("projection_matrix", np.concatenate([k, np.zeros((3, 1))], 1)),
     ]
+    if ground is not None:
+        lines += [_vector("ground_normal_cam", ground[0]), f"ground_distance_m: {float(ground[1])!r}"]
     with beside(path) as unfinished:
         unfinished.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
@@ -62,6 +88,10 @@ def write_ros_yaml(path: str | Path, camera: Camera, *, name: str, comments: tup
 def _matrix(name: str, values: np.ndarray) -> list[str]:
     data = ", ".join(repr(float(value)) for value in values.ravel())
     return [f"{name}:", f"  rows: {values.shape[0]}", f"  cols: {values.shape[1]}", f"  data: [{data}]"]
+
+
+def _vector(name: str, values: np.ndarray) -> str:
+    return f"{name}: [{', '.join(repr(float(value)) for value in values)}]"
 
 
 def _ros(path: Path) -> dict | None:

@@ -12,7 +12,7 @@ import numpy as np
 from dp3d_core.capture import recording as recordings
 from dp3d_core.capture.calibrate import calibrate
 from dp3d_core.drawing.ground import Ground
-from dp3d_core.files.cameras import read_camera
+from dp3d_core.files.cameras import read_camera, read_ground
 from dp3d_core.files.detections import Detections
 from dp3d_core.geometry.camera import Camera
 from dp3d_core.live.identify import Identifier, IdentifyConfig
@@ -78,6 +78,28 @@ def prepare(detections: Detections, options: PrepareOptions | None = None) -> Cl
     """The clip with everything known or found; ValueError names the file and what it should have been."""
     options = options or PrepareOptions()
     notes = list(detections.notes)
+    known, size_px = _without_camera(detections, options, notes)
+    ground = None
+    if detections.ground is not None:
+        ground = Ground(normal_cam=detections.ground[0], distance_m=detections.ground[1])
+    camera, camera_from, ground = _camera(detections, options, size_px, known, ground)
+    _check_fit(detections, camera, known["keypoints_px"], known["confidence"], notes)
+    return Clip(
+        **known, name=detections.name, source=detections.source, format=detections.format, video=detections.video,
+        camera=camera, camera_from=camera_from, ground=ground, notes=tuple(notes),
+    )  # fmt: skip
+
+
+def as_recording(detections: Detections, options: PrepareOptions | None = None) -> recordings.Recording:
+    """The clip as a `Recording` with an assumed camera: what `capture.calibrate` takes."""
+    options = options or PrepareOptions()
+    known, (width, height) = _without_camera(detections, options, [])
+    assumed = Camera.from_fov(width=width, height=height, horizontal_fov_deg=ASSUMED_HFOV_DEG)
+    return _recording(assumed, detections, known)
+
+
+def _without_camera(detections: Detections, options: PrepareOptions, notes: list[str]) -> tuple[dict, tuple[int, int]]:
+    """Stamps, people and keypoints in pixels, by the names that `Clip` has for them; and the size of the picture."""
     if not len(detections.frame):
         raise ValueError(f"{detections.source}: expected people, got {detections.frames} frames with nobody")
     stamps_s = _stamps(detections, options, notes)
@@ -95,17 +117,11 @@ def prepare(detections: Detections, options: PrepareOptions | None = None) -> Cl
             notes.append(f"{(~named).sum()} of {len(named)} bodies are nobody's: too few joints, or one body twice")
         if not len(frame):
             raise ValueError(f"{detections.source}: expected people with at least 3 joints seen, got nobody")
-    ground = None
-    if detections.ground is not None:
-        ground = Ground(normal_cam=detections.ground[0], distance_m=detections.ground[1])
     known = dict(
-        name=detections.name, source=detections.source, format=detections.format, stamps_s=stamps_s,
-        frame=frame, person=person, keypoints_px=keypoints_px, confidence=confidence,
-        joint_set=detections.joint_set, video=detections.video,
+        stamps_s=stamps_s, frame=frame, person=person, keypoints_px=keypoints_px, confidence=confidence,
+        joint_set=detections.joint_set,
     )  # fmt: skip
-    camera, camera_from, ground = _camera(detections, options, size_px, known, ground)
-    _check_fit(detections, camera, keypoints_px, confidence, notes)
-    return Clip(**known, camera=camera, camera_from=camera_from, ground=ground, notes=tuple(notes))
+    return known, size_px
 
 
 def assign_ids(stamps_s: np.ndarray, frame: np.ndarray, joints_px: np.ndarray, confidence: np.ndarray) -> np.ndarray:
@@ -173,6 +189,9 @@ def _camera(detections, options, size_px, known, ground) -> tuple[Camera, str, G
                 f"{options.camera}: expected a camera of {width} x {height} pixels for {detections.source}, got one of "
                 f"{camera.width} x {camera.height}"
             )
+        found = read_ground(options.camera)
+        if found is not None:
+            ground = Ground(normal_cam=found[0], distance_m=found[1])
         return camera, str(options.camera), ground
     if options.hfov_deg is not None:
         camera = Camera.from_fov(width=width, height=height, horizontal_fov_deg=options.hfov_deg)
@@ -181,7 +200,7 @@ def _camera(detections, options, size_px, known, ground) -> tuple[Camera, str, G
         return detections.camera, detections.camera_from, ground
     assumed = Camera.from_fov(width=width, height=height, horizontal_fov_deg=ASSUMED_HFOV_DEG)
     try:
-        fitted = calibrate(_recording(assumed, known))
+        fitted = calibrate(_recording(assumed, detections, known))
     except ValueError:
         return assumed, f"assumed, {ASSUMED_HFOV_DEG:g} degrees wide; give --camera or --hfov", ground
     focal_px, std_px = fitted.K[0, 0], fitted.focal_std_px
@@ -198,13 +217,12 @@ def _metric(camera: Camera) -> Camera:
     return Camera(fx=camera.fx, fy=camera.fy, cx=camera.cx, cy=camera.cy, width=camera.width, height=camera.height)
 
 
-def _recording(camera: Camera, known: dict) -> recordings.Recording:
+def _recording(camera: Camera, detections: Detections, known: dict) -> recordings.Recording:
     """What `calibrate` takes."""
     return recordings.Recording(
-        stamps_s=known["stamps_s"] - known["stamps_s"][0], frame=known["frame"], person=known["person"],
-        keypoints_px=known["keypoints_px"], confidence=known["confidence"], joint_set=known["joint_set"],
-        image_size_px=np.array((camera.width, camera.height)), K=camera.matrix, distortion=np.zeros(0),
-        intrinsics="assumed", source=known["source"], provenance=known["format"],
+        **known | {"stamps_s": known["stamps_s"] - known["stamps_s"][0]}, distortion=np.zeros(0), K=camera.matrix,
+        image_size_px=np.array((camera.width, camera.height)), intrinsics="assumed", source=detections.source,
+        provenance=detections.format,
     )  # fmt: skip
 
 

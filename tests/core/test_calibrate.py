@@ -146,7 +146,7 @@ def test_command_writes_only_when_told(tmp_path, capsys):
     assert "focal_px 1" in capsys.readouterr().out
     dp3d("calibrate", [str(path), "--write"])
     assert load(path).ground_distance_m is not None
-    with pytest.raises(SystemExit, match="no file at") as stopped:
+    with pytest.raises(SystemExit, match="no such file") as stopped:
         dp3d("calibrate", [str(tmp_path / "none.npz")])
     assert stopped.value.code == 2
-    assert "no file at" in capsys.readouterr().err
+    assert "no such file" in capsys.readouterr().err

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 import yaml
 
-from dp3d_core.files.cameras import read_camera, write_ros_yaml
+from dp3d_core import cli
+from dp3d_core.capture import recording as recordings
+from dp3d_core.files.cameras import read_camera, read_ground, write_ros_yaml
 from dp3d_core.files.prepare import PrepareOptions, prepare
 from dp3d_core.files.readers import read
 from dp3d_core.geometry.camera import Camera
@@ -90,3 +92,21 @@ def test_a_camera_of_another_picture_size_is_refused(tmp_path):
         prepare(read(path)[0], PrepareOptions(camera=tmp_path / "c.yaml"))
     write_ros_yaml(tmp_path / "c.yaml", CAMERA, name="right")
     assert prepare(read(path)[0], PrepareOptions(camera=tmp_path / "c.yaml")).camera == CAMERA
+
+
+def test_calibrate_takes_keypoints_of_other_tools_and_writes_a_camera_that_lift_reads(tmp_path, monkeypatch, capsys):
+    frames = list(recordings.load(recordings.shipped()).frames())[:50]
+    monkeypatch.setattr(samples, "clip", lambda: frames)
+    path = samples.openpose(tmp_path / "walk")
+    arguments = ["--image-size", "768", "576", "--fps", "7", "--resamples", "2", "--yaml", str(tmp_path / "c.yaml")]
+    cli.main(["calibrate", str(path), *arguments])
+    assert "focal_px" in capsys.readouterr().out
+    camera, (normal, distance_m) = read_camera(tmp_path / "c.yaml"), read_ground(tmp_path / "c.yaml")
+    assert (camera.width, camera.height) == (768, 576) and 600 < camera.fx < 3000
+    assert normal[1] < -0.8 and 3 < distance_m < 12
+    assert "+-" in (tmp_path / "c.yaml").read_text().splitlines()[1]
+    clip = prepare(read(path)[0], PrepareOptions(camera=tmp_path / "c.yaml", image_size_px=(768, 576)))
+    assert clip.camera == camera and clip.ground.distance_m == distance_m
+    with pytest.raises(SystemExit):
+        cli.main(["calibrate", str(path), "--write"])
+    assert "--write: expected a dp3d recording" in capsys.readouterr().err
