@@ -91,7 +91,7 @@ def _asked(lifter, sequence, options):
 @torch.inference_mode()
 def per_frame(lifter, sequence):
     """The same network with no past: every frame lifted and placed alone, nothing smoothed, no bone lengths kept."""
-    seen, rotation, turned = _observe(sequence)
+    seen, rotation, turned = seen_by_network(sequence)
     batch = torch.from_numpy(seen.astype(np.float32))[:, None]
     one = torch.ones(len(batch), 1)
     mask = torch.ones(1, 1, 1, dtype=torch.bool)
@@ -108,7 +108,7 @@ def windowed(lifter, sequence, *, lookahead=0, batch=64):
     The answer of a frame is what the window of the frame `lookahead` later says; placed as in `per_frame`. This is how
     a plain regressor, which refines nothing, may look ahead; it costs a window of passes a frame.
     """
-    seen, rotation, turned = _observe(sequence, bridged=True)
+    seen, rotation, turned = seen_by_network(sequence, bridged=True)
     frames, window = len(sequence.stamps_s), lifter.config.window_frames
     last = torch.from_numpy(np.arange(lookahead, frames))
     observed = torch.from_numpy(seen.astype(np.float32))
@@ -139,7 +139,7 @@ def mean_pose(pose_m):
     """The baseline that always answers `pose_m` (17, 3), placed by its rays."""
 
     def method(sequence):
-        seen, rotation, turned = _observe(sequence)
+        seen, rotation, turned = seen_by_network(sequence)
         frames = len(sequence.stamps_s)
         constant = np.broadcast_to(pose_m, (frames, 17, 3)).astype(np.float32)
         return _put(constant, np.full((frames, 17), 0.2, np.float32), rotation, turned, seen[..., 2])
@@ -156,7 +156,8 @@ def training_mean(motions, seed=0):
     return torch.cat([batch.pose_m.flatten(0, 1) for batch in batches]).mean(0).numpy()
 
 
-def _observe(sequence, bridged=False):
+def seen_by_network(sequence, bridged=False):
+    """What the network sees (T, 17, 4), the rotation (T, 3, 3) to the virtual camera and the rays (T, 17, 2) in it."""
     rays, confidence = sequence.camera.see(sequence.keypoints_px, sequence.confidence)
     if bridged:
         rays, confidence = bridge_all(rays, confidence, sequence.stamps_s)

@@ -12,12 +12,10 @@ when it lifts; `prior_only` leaves that out. Knows no training data and no error
 import numpy as np
 import torch
 
-from dp3d_core.geometry.camera import turn_rays
-from dp3d_core.geometry.gaps import bridge_all
-from dp3d_core.geometry.observation import follow_all, observe
 from dp3d_core.model.diffusion import band_mask, rows_ahead
 from dp3d_core.model.sampler import hypotheses
 from dp3d_core.prior.evidence import Points, Rays
+from dp3d_core.prior.view import checked_stamps, heaviest, look, turn_modes
 
 MAX_FRAMES = 512
 """Every frame is denoised together with all others, at a cost that grows with the square of their number."""
@@ -44,7 +42,7 @@ class Prior:
 
         As from a camera that looks at the person: x right, y down, z away, whichever way the person faces.
         """
-        return self._sample(_checked(stamps_s), None, None, samples, steps, seed)[0]
+        return self._sample(checked_stamps(stamps_s, MAX_FRAMES), None, None, samples, steps, seed)[0]
 
     def complete(self, joints_cam_m, stamps_s, *, samples=1, steps=None, seed=0, prior_only=False):
         """Fill what is missing of a person's joints in 3D, NaN where unknown: single joints, limbs, whole frames.
@@ -53,7 +51,7 @@ class Prior:
         several are samples whose spread is the doubt; known joints stay where they are. ValueError where fewer than
         three joints are known in every frame.
         """
-        stamps_s = _checked(stamps_s)
+        stamps_s = checked_stamps(stamps_s, MAX_FRAMES)
         joints_cam_m = np.asarray(joints_cam_m, np.float64)
         if joints_cam_m.shape != (len(stamps_s), 17, 3):
             raise ValueError(f"joints_cam_m: expected ({len(stamps_s)}, 17, 3), got {joints_cam_m.shape}")
@@ -65,7 +63,7 @@ class Prior:
                 "joints_cam_m: expected three known joints in some frame, got fewer; NaN marks the unknown"
             )
         points = np.where(known[..., None], joints_cam_m, 1.0)
-        seen, rotation = _seen(points[..., :2] / points[..., 2:], known, stamps_s)
+        seen, rotation = look(points[..., :2] / points[..., 2:], known, stamps_s)
         evidence = Points(np.einsum("tij,tkj->tki", rotation, points), known, stamps_s)
         pose_m, root_m = self._sample(stamps_s, None if prior_only else seen, evidence, samples, steps, seed)
         completed = np.einsum("tji,htkj->htki", rotation, pose_m + root_m)
@@ -78,7 +76,7 @@ class Prior:
         them the joint is, and is then estimated anew. One answer is the point estimate, several are samples. The root
         is estimated, its distance as good as the prior's body size. ValueError where nothing is seen.
         """
-        stamps_s = _checked(stamps_s)
+        stamps_s = checked_stamps(stamps_s, MAX_FRAMES)
         centre_px, sigma_px, weight = (np.asarray(part, np.float64) for part in modes)
         if weight.ndim != 3 or weight.shape[:2] != (len(stamps_s), 17) or centre_px.shape != (*weight.shape, 2):
             raise ValueError(
@@ -93,14 +91,14 @@ class Prior:
         confidence = weight.sum(-1)
         # the network would believe a wrong peak: at first it does not see joints whose peaks have rivals
         rivals = (weight > RIVAL_SHARE * weight.max(-1, keepdims=True)).sum(-1) > 1
-        picked, trust = _picked(rays, weight), np.where(rivals, 0, confidence)
+        picked, trust = heaviest(rays, weight), np.where(rivals, 0, confidence)
         if (trust > 0).sum(1).max() < 3:
             trust = confidence  # nothing is free of rivals
         seen, evidence, rotation = _looked_at(rays, sigma_px / camera.fx, weight, picked, trust, stamps_s)
         if rivals.any() and not prior_only:
             self._sample(stamps_s, seen, evidence, 1, 1, seed)
             # the motion has decided: what it takes for the joint is now seen, as surely as it was decided
-            picked, sure = _picked(rays, evidence.shares[0]), (2 * evidence.shares[0].max(-1) - 1).clip(0, 1)
+            picked, sure = heaviest(rays, evidence.shares[0]), (2 * evidence.shares[0].max(-1) - 1).clip(0, 1)
             trust = np.where(rivals, sure, 1) * confidence
             seen, evidence, rotation = _looked_at(rays, sigma_px / camera.fx, weight, picked, trust, stamps_s)
         pose_m, root_m = self._sample(stamps_s, None if prior_only else seen, evidence, samples, steps, seed)
@@ -142,35 +140,9 @@ class Prior:
         return pose.cpu().numpy(), root_m
 
 
-def _seen(rays, confidence, stamps_s):
-    """What the network sees (T, 17, 4) of rays (T, 17, 2) with confidence (T, 17), and the rotation (T, 3, 3) to the
-    virtual camera that follows them."""
-    confidence = np.asarray(confidence, np.float64)
-    rays, confidence = bridge_all(np.where((confidence > 0)[..., None], rays, 0.0), confidence, stamps_s)
-    state = follow_all(rays[None], confidence[None], (stamps_s - stamps_s[0])[None], np)[0]
-    first = np.argmax(state[:, 3] > 0)
-    state[:first] = state[first]  # before anything is seen the camera looks where it will be
-    seen, rotation, _ = observe(rays, confidence, state, np)
-    return seen, rotation
-
-
 def _looked_at(rays, sigma, weight, picked, trust, stamps_s):
     """What the network sees of the picked rays, the modes (T, 17, G) as evidence in the virtual camera, and the
     rotation to that."""
-    seen, rotation = _seen(picked, trust, stamps_s)
-    turned = turn_rays(rays.reshape(len(rays), -1, 2), rotation, np).reshape(rays.shape)
+    seen, rotation = look(picked, trust, stamps_s)
+    turned = turn_modes(rays, rotation)
     return seen, Rays(turned, sigma, weight, stamps_s), rotation
-
-
-def _picked(rays, weight):
-    """The ray (T, 17, 2) of each joint's heaviest mode: rays (T, 17, G, 2), weight (T, 17, G)."""
-    return np.take_along_axis(rays, weight.argmax(-1)[..., None, None], 2)[:, :, 0]
-
-
-def _checked(stamps_s):
-    stamps_s = np.asarray(stamps_s, np.float64)
-    if stamps_s.ndim != 1 or not len(stamps_s) or not np.isfinite(stamps_s).all() or (np.diff(stamps_s) <= 0).any():
-        raise ValueError(f"stamps_s: expected (T,) finite ascending seconds, got {stamps_s.shape}")
-    if len(stamps_s) > MAX_FRAMES:
-        raise ValueError(f"stamps_s: expected at most {MAX_FRAMES} frames, got {len(stamps_s)}; cut the sequence")
-    return stamps_s

@@ -9,6 +9,7 @@ import pytest
 from helpers import CAMERA, LENS, random_lifter, seen, swing, walk, walking_motions
 
 import dp3d_core
+from dp3d_core import cli
 from dp3d_core.data.motions import save_motions
 from dp3d_core.lift import Lifter
 from dp3d_core.prior import report as prior_report
@@ -215,14 +216,14 @@ def test_the_report_compares_with_baselines(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(prior_report, "GENERATED", 2)
     motions, out = tmp_path / "motions.npz", tmp_path / "report.json"
     save_motions(motions, walking_motions())
-    prior_report.main(["--motions", str(motions), "--split", "train", "--json", str(out)])
+    cli.run("prior-report", ["--motions", str(motions), "--split", "train", "--json", str(out)])
     found = json.loads(out.read_text())
     assert found["clips"] == 1 and set(found["generated"]) == {"data", "generated"}
     assert all(0 < error < 1000 for row in found["completed_mm"].values() for error in row.values())
     assert {"fitted", "lifted from the highest peaks"} < set(found["fitted_mpjpe_mm"])
     assert "oracle: lifted from the true peaks" in capsys.readouterr().out
     with pytest.raises(SystemExit, match="expected clips of 64 frames at 30 Hz, got none"):
-        prior_report.main(["--motions", str(motions), "--split", "dev"])
+        cli.run("prior-report", ["--motions", str(motions), "--split", "dev"])
 
 
 # --- bad input --------------------------------------------------------------------------------------------------------

@@ -140,7 +140,7 @@ def test_a_window_that_holds_the_whole_sequence_answers_as_the_offline_pass():
     )  # fmt: skip
     frame = 7
     windowed, _, _ = methods.windowed(lifter, sequence, lookahead=11 - frame)
-    observed, rotation, _ = methods._observe(sequence)
+    observed, rotation, _ = methods.seen_by_network(sequence)
     pose, _, _ = offline.denoise(lifter.denoiser, observed[None].astype(np.float32), stamps_s[None], LiftConfig())
     expected = pose[0, frame] * lifter.config.pose_scale_m @ rotation[frame]
     np.testing.assert_allclose(windowed[frame] - windowed[frame, 0], expected, atol=1e-4)

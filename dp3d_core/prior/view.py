@@ -1,0 +1,43 @@
+"""The virtual camera in which a prior works: it follows the rays of one person, and everything known is turned into it.
+
+Knows no network.
+"""
+# T frames, J = 17 joints, G modes of a joint
+
+import numpy as np
+
+from dp3d_core.geometry.camera import turn_rays
+from dp3d_core.geometry.gaps import bridge_all
+from dp3d_core.geometry.observation import follow_all, observe
+
+
+def look(rays, confidence, stamps_s):
+    """What a network sees (T, 17, 4) of rays (T, 17, 2) with confidence (T, 17), and the rotation (T, 3, 3) to the
+    virtual camera that follows them."""
+    confidence = np.asarray(confidence, np.float64)
+    rays, confidence = bridge_all(np.where((confidence > 0)[..., None], rays, 0.0), confidence, stamps_s)
+    state = follow_all(rays[None], confidence[None], (stamps_s - stamps_s[0])[None], np)[0]
+    first = np.argmax(state[:, 3] > 0)
+    state[:first] = state[first]  # before anything is seen the camera looks where it will be
+    seen, rotation, _ = observe(rays, confidence, state, np)
+    return seen, rotation
+
+
+def turn_modes(rays, rotation):
+    """Rays (T, 17, G, 2) in the virtual cameras (T, 3, 3)."""
+    return turn_rays(rays.reshape(len(rays), -1, 2), rotation, np).reshape(rays.shape)
+
+
+def heaviest(rays, weight):
+    """The ray (T, 17, 2) of each joint's heaviest mode: rays (T, 17, G, 2), weight (T, 17, G)."""
+    return np.take_along_axis(rays, weight.argmax(-1)[..., None, None], 2)[:, :, 0]
+
+
+def checked_stamps(stamps_s, most):
+    """Stamps as (T,) float64; ValueError unless they are 1 to `most` finite ascending seconds."""
+    stamps_s = np.asarray(stamps_s, np.float64)
+    if stamps_s.ndim != 1 or not len(stamps_s) or not np.isfinite(stamps_s).all() or (np.diff(stamps_s) <= 0).any():
+        raise ValueError(f"stamps_s: expected (T,) finite ascending seconds, got {stamps_s.shape}")
+    if len(stamps_s) > most:
+        raise ValueError(f"stamps_s: expected at most {most} frames, got {len(stamps_s)}; cut the sequence")
+    return stamps_s
