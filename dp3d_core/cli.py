@@ -17,6 +17,9 @@ from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
 COMMANDS = {
     "lift": ("dp3d_core.files.command:command", "videos and keypoint files to people in 3D: BVH, TRC, C3D, CSV, film"),
+    "generate": ("dp3d_core.files.motions:generate", "new human motion from nothing, in the formats of lift"),
+    "complete": ("dp3d_core.files.motions:complete", "fill in what is missing of a skeleton in 3D"),
+    "fit": ("dp3d_core.files.motions:fit", "the motion that explains a detector's heatmaps"),
     "train": ("dp3d_core.training.command:train", "train a network on motion capture or on a benchmark's pairs"),
     "evaluate": ("dp3d_core.evaluation.evaluate:command", "errors of a network on motion capture or on a benchmark"),
     "ablate": ("dp3d_core.evaluation.ablate:command", "what each part of the network is worth, at equal budget"),

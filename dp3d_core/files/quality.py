@@ -19,11 +19,7 @@ _LEG = (("RHip", "RKnee"), ("RKnee", "RAnkle"), ("LHip", "LKnee"), ("LKnee", "LA
 
 def quality(result: Result) -> dict:
     """Plain numbers, and `warnings`, a sentence each."""
-    error_px, error_m = _reprojection(result)
     seen = result.confidence > 0
-    inside = {
-        f"within_{count}_sigma": _round((error_m[seen] <= count * result.sigma_m[seen]).mean(), 3) for count in (1, 2)
-    }
     facts = {
         "people": len(np.unique(result.person)),
         "stays": len(np.unique(np.stack([result.person, result.stay], 1), axis=0)),
@@ -32,10 +28,7 @@ def quality(result: Result) -> dict:
         "seconds": _round(result.stamps_s[-1] - result.stamps_s[0], 3),
         "skeletons": len(result.frame),
         "seen_joints": _round(seen.mean(), 3),
-        "reprojection_px_median": _round(np.median(error_px[seen]), 2),
-        "reprojection_px_p95": _round(np.percentile(error_px[seen], 95), 2),
-        # seen joints whose distance across their ray is within so many of their own sigmas
-        **inside,
+        **(_reprojection(result, seen) if seen.any() else {}),
         "distance_m_median": _round(np.median(np.linalg.norm(result.joints_cam_m[:, 0], axis=-1)), 2),
         "root_sigma_m_median": _round(np.median(result.root_sigma_m), 3),
         "metric": bool(result.metric),
@@ -46,19 +39,24 @@ def quality(result: Result) -> dict:
     warnings = [*_speed(result), *_bones(result)]
     if not result.metric:
         warnings.insert(0, "the camera is assumed: distances and sizes are not metres, poses about their hips are")
-    if facts["seen_joints"] < 0.5:
+    if seen.any() and facts["seen_joints"] < 0.5:
         warnings.append(f"only {facts['seen_joints']:.0%} of the joints were seen")
-    if facts["within_2_sigma"] < 0.6:
+    if facts.get("within_2_sigma", 1) < 0.6:
         warnings.append(f"only {facts['within_2_sigma']:.0%} of the seen joints are within two of their sigmas")
     return facts | {"notes": list(result.notes), "warnings": warnings}
 
 
-def _reprojection(result: Result) -> tuple[np.ndarray, np.ndarray]:
-    """Distance of each joint (R, 17) from where it was seen: pixels, and metres across the ray at its depth."""
+def _reprojection(result: Result, seen: np.ndarray) -> dict[str, float]:
+    """Distances of the seen joints (R, 17) from where they were seen, in pixels, and how many are within one and two of
+    their own sigmas, in metres across the ray at their depth."""
     pixels = result.camera.project(result.joints_cam_m)
     error_px = np.nan_to_num(np.linalg.norm(pixels - result.joints_px, axis=-1), nan=1e4)
-    depth_m = np.abs(result.joints_cam_m[..., 2])
-    return error_px, error_px * depth_m / result.camera.fx
+    sigmas = error_px * np.abs(result.joints_cam_m[..., 2]) / result.camera.fx / np.maximum(result.sigma_m, 1e-6)
+    return {
+        "reprojection_px_median": _round(np.median(error_px[seen]), 2),
+        "reprojection_px_p95": _round(np.percentile(error_px[seen], 95), 2),
+        **{f"within_{count}_sigma": _round((sigmas[seen] <= count).mean(), 3) for count in (1, 2)},
+    }
 
 
 def _speed(result: Result) -> list[str]:

@@ -56,7 +56,7 @@ def test_every_field_of_the_configs_is_an_option_of_train(capsys):
 @pytest.mark.parametrize(
     ("argv", "sentence"),
     [
-        (["lfit"], "dp3d: expected a subcommand of lift, train"),
+        (["lfit"], "dp3d: expected a subcommand of lift, generate"),
         (["train", "--out", "x", "--batch", "0"], "train: TrainConfig.batch: expected"),
         (["evaluate"], "evaluate: data: expected one of --motions"),
         (["calibrate", "absent.npz"], "absent.npz"),
