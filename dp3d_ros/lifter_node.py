@@ -21,6 +21,7 @@ from dp3d_ros.lifter.loading import Loading
 from dp3d_ros.lifter.statistics import Throttle
 from dp3d_ros.messages import diagnostics
 from dp3d_ros.node import parameters
+from dp3d_ros.node.compat import after_parameters_change
 from dp3d_ros.node.parameters import NodeConfig
 from dp3d_ros.node.spin import run
 
@@ -43,8 +44,7 @@ class LifterNode(LifecycleNode):
         self._last_error = ""
         self._backend_name = self._backend_note = ""
         self._throttle = Throttle(self._config.warn_every_s)
-        self.add_on_set_parameters_callback(self._check_parameters)
-        self.add_post_set_parameters_callback(self._take_parameters)
+        after_parameters_change(self, self._check_parameters, self._take_parameters)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # keeps its pace whatever simulated time does
         self._timer = self.create_timer(DIAGNOSTICS_PERIOD_S, self._publish_diagnostics, clock=steady)

@@ -47,6 +47,14 @@ TOPICS = {
         ("out", "/tf", "tf2_msgs/TFMessage", "reliable, 100",
          "`publish_tf`. REP-155: `body_<id>` at mid-hip, x forward, z up; `waist_<id>`, `torso_<id>`, `head_<id>`, "
          "`{l,r}_{shoulder,elbow,wrist,hip,knee,ankle}_<id>` below it"),
+        ("out", "~/poses", "geometry_msgs/PoseArray", "reliable, 5",
+         "`publish_poses`. A pose for each person, in the order of ~/skeletons: mid-hip, x forward, z up the trunk"),
+        ("out", "~/people", "people_msgs/People", "reliable, 5",
+         "`publish_people`. Name, place and velocity of each root; tags `root_sigma_m`, `predicted`"),
+        ("out", "~/orientations", "sensor_msgs/PointCloud2", "reliable, 5",
+         "`publish_orientations`. A point for each link: `x`, `y`, `z` [m], unit quaternion `qx`, `qy`, `qz`, `qw`, "
+         "`person` int32, `link` uint8, in the order body, waist, torso, head, l_shoulder, l_elbow, l_wrist, l_hip, "
+         "l_knee, l_ankle, r_..."),
         ("out", "/humans/bodies/tracked", "hri_msgs/IdsList", "reliable, 1",
          "`publish_hri`, unless `input: hri`: ids of the bodies"),
         ("out", "/humans/bodies/<id>/skeleton2d", "hri_msgs/Skeleton2D", "reliable, 1",

@@ -11,10 +11,10 @@ from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
-from rclpy.parameter import parameter_dict_from_yaml_file
 
 from dp3d_core.config import StreamConfig
 from dp3d_ros.lifter.inputs import DEFAULT_TOPICS
+from dp3d_ros.node.compat import parameters_of_file
 from dp3d_ros.node.parameters import NodeConfig, describe
 from launch import LaunchDescription
 
@@ -76,11 +76,7 @@ def chosen_input(said, params_file, home):
     """The `input` of the lifter called `home`: the launch argument, or what the parameter file says."""
     if said["input"]:
         return said["input"]
-    try:
-        found = parameter_dict_from_yaml_file(params_file, use_wildcard=True, target_nodes=[home])
-    except RuntimeError:  # nothing in it is for this node
-        found = {}
-    return found["input"].value.string_value if "input" in found else FACTS["input"]["default"]
+    return parameters_of_file(params_file, home).get("input", FACTS["input"]["default"])
 
 
 def nodes(context):

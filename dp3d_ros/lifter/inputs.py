@@ -9,7 +9,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
@@ -21,10 +20,15 @@ from dp3d_ros.messages.ids import IdTable, is_topic_token
 from dp3d_ros.messages.keypoints import Converted
 from dp3d_ros.messages.pointcloud2 import people_from_cloud
 from dp3d_ros.messages.yolo import people_from_detections
+from dp3d_ros.node.compat import SubscriptionEventCallbacks, with_info
 from dp3d_ros.node.parameters import NodeConfig
 
 MAX_BODIES = 64
 """More bodies than these in one list are a fault, not a crowd: each costs a subscription."""
+
+
+BUILT = {"yolo_msgs": "build it from https://github.com/mgonzs13/yolo_ros, no distribution has it"}
+"""How to get message packages that are in no distribution."""
 
 
 def newest_wins() -> QoSProfile:
@@ -39,10 +43,8 @@ def import_message(package: str, name: str, parameter: str) -> Any:
     try:
         return getattr(import_module(f"{package}.msg"), name)
     except ImportError as error:
-        raise ImportError(
-            f"{parameter}: needs {package}/{name}, which is not installed; install ros-$ROS_DISTRO-"
-            f"{package.replace('_', '-')} or build the package that defines it"
-        ) from error
+        how = BUILT.get(package, f"install ros-$ROS_DISTRO-{package.replace('_', '-')}")
+        raise ImportError(f"{parameter}: needs {package}/{name}, which is not installed; {how}") from error
 
 
 class Subscriptions:
@@ -73,7 +75,7 @@ class Subscriptions:
             self.health.statistics.lost(gaps.missed(info, lambda: self._node.count_publishers(name)))
             callback(message)
 
-        name = self.add(message_class, topic, receive, overridable)
+        name = self.add(message_class, topic, with_info(receive), overridable)
 
     def remove(self, topic: str) -> None:
         """Unsubscribe."""

@@ -5,8 +5,11 @@ from typing import Any
 from dp3d_core import Camera
 from dp3d_core.types import Keypoints, Skeletons
 from dp3d_ros.lifter.hri_output import HriOutput
+from dp3d_ros.lifter.inputs import import_message
+from dp3d_ros.lifter.motion import LinkTurns, Velocities
 from dp3d_ros.lifter.target_frame import TargetFrame
 from dp3d_ros.messages.markers import markers_from_skeletons
+from dp3d_ros.messages.people import orientation_cloud, people_message, pose_array
 from dp3d_ros.messages.pointcloud2 import cloud_from_skeletons
 from dp3d_ros.messages.tf import tf_from_skeletons, tf_message_class
 from dp3d_ros.node.parameters import NodeConfig
@@ -20,6 +23,7 @@ class Outputs:
     """
 
     def __init__(self, node, camera: str, config: NodeConfig, hri: HriOutput | None):
+        from geometry_msgs.msg import PoseArray
         from sensor_msgs.msg import PointCloud2
         from visualization_msgs.msg import MarkerArray
 
@@ -35,6 +39,17 @@ class Outputs:
         if config.publish_tf:
             self._tf = self._publisher(tf_message_class(), "/tf", depth=100)
         home = f"~/{camera}/" if camera else "~/"
+        self._turns, self._velocities = LinkTurns(), Velocities()
+        self._poses = self._publisher(PoseArray, f"{home}poses") if config.publish_poses else None
+        self._orientations = (
+            self._publisher(PointCloud2, f"{home}orientations") if config.publish_orientations else None
+        )
+        self._people: Any = None
+        if config.publish_people:
+            self._people_classes = tuple(
+                import_message("people_msgs", name, "publish_people") for name in ("People", "Person")
+            )
+            self._people = self._publisher(self._people_classes[0], f"{home}people")
         self._skeletons = self._publisher(PointCloud2, f"{home}skeletons")
         self._markers = self._publisher(MarkerArray, f"{home}markers")
 
@@ -63,8 +78,21 @@ class Outputs:
                     names=names,
                 )
             )
+        if self._people is not None:
+            velocities = self._velocities.follow(skeletons)
+            self._people.publish(people_message(skeletons, header, velocities, frames, self._people_classes))
+        if self._tf is not None or self._poses is not None or self._orientations is not None:
+            self._publish_turns(skeletons, header, frames)
+
+    def _publish_turns(self, skeletons: Skeletons, header, frames: dict[int, str]) -> None:
+        """All that needs the orientation of the links."""
+        rotations = self._turns.follow(skeletons)
         if self._tf is not None and skeletons.ids:
-            self._tf.publish(tf_from_skeletons(skeletons, header, frames))
+            self._tf.publish(tf_from_skeletons(skeletons, header, rotations, frames))
+        if self._poses is not None:
+            self._poses.publish(pose_array(skeletons, header, rotations))
+        if self._orientations is not None:
+            self._orientations.publish(orientation_cloud(skeletons, header, rotations))
 
     def publish_keypoints(self, header, keypoints: Keypoints | None, camera: Camera) -> None:
         """The 2D keypoints of the frame that just came in, for ROS4HRI."""
@@ -73,6 +101,7 @@ class Outputs:
 
     def clock_jumped_back(self) -> None:
         """What is known of later times is of another run."""
+        self._turns, self._velocities = LinkTurns(), Velocities()
         if self._target is not None:
             self._target.forget()
 

@@ -152,7 +152,7 @@ def cloud_from_people(people: dict, header):
         points["person"], points["joint"] = np.concatenate(persons), np.concatenate(joints)
         points["x"], points["y"] = np.concatenate(pixels).T
         points["score"] = np.concatenate(scores)
-    return _write(points, header)
+    return write_cloud(points, header)
 
 
 def cloud_from_skeletons(skeletons: Skeletons, header):
@@ -169,7 +169,7 @@ def cloud_from_skeletons(skeletons: Skeletons, header):
         points["person"] = np.array(skeletons.ids)[:, None]
         points["joint"] = np.arange(17)
         points["predicted"] = skeletons.predicted[:, None]
-    return _write(points.reshape(-1), header)
+    return write_cloud(points.reshape(-1), header)
 
 
 def skeletons_from_cloud(cloud) -> dict[int, tuple]:
@@ -191,7 +191,7 @@ def skeletons_from_cloud(cloud) -> dict[int, tuple]:
     return skeletons
 
 
-def _write(points: np.ndarray, header):
+def write_cloud(points: np.ndarray, header):
     from sensor_msgs.msg import PointCloud2, PointField
 
     codes = {code: number for number, code in _FORMATS.items()}

@@ -7,50 +7,59 @@ The numbers need NumPy only; message classes are imported to write, tf2_msgs bei
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from dp3d_core.geometry.bone_rotations import BoneRotations, Segment
 from dp3d_core.skeleton import JOINT_NAMES
 
 _AT = {name: JOINT_NAMES.index(name) for name in JOINT_NAMES}
-# link: (parent link, joint at its origin, from joint, to joint): z points from the first to the second of the last two,
-# which is up for someone standing with hanging arms.
-LINKS = {
-    "body": ("", "Hip", "Hip", "Thorax"),
-    "waist": ("body", "Hip", "Hip", "Spine"),
-    "torso": ("waist", "Spine", "Spine", "Thorax"),
-    "head": ("torso", "Head", "Thorax", "Head"),
-}
-for _side, _letter in (("l", "L"), ("r", "R")):
-    LINKS |= {
-        f"{_side}_shoulder": ("torso", f"{_letter}Shoulder", f"{_letter}Elbow", f"{_letter}Shoulder"),
-        f"{_side}_elbow": (f"{_side}_shoulder", f"{_letter}Elbow", f"{_letter}Wrist", f"{_letter}Elbow"),
-        f"{_side}_wrist": (f"{_side}_elbow", f"{_letter}Wrist", f"{_letter}Wrist", f"{_letter}Elbow"),
-        f"{_side}_hip": ("waist", f"{_letter}Hip", f"{_letter}Knee", f"{_letter}Hip"),
-        f"{_side}_knee": (f"{_side}_hip", f"{_letter}Knee", f"{_letter}Ankle", f"{_letter}Knee"),
-        f"{_side}_ankle": (f"{_side}_knee", f"{_letter}Ankle", f"{_letter}Ankle", f"{_letter}Knee"),
-    }
+FORWARD, LEFT, UP, DOWN = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (0.0, 0.0, -1.0)
+RIGHT = (0.0, -1.0, 0.0)
+_HIPS, _SHOULDERS = ("RHip", "LHip"), ("RShoulder", "LShoulder")
+
+
+def _link(name, parent, start, end, rest, **more):
+    return Segment(name=name, parent=parent, start=start, end=end, rest=rest, **more)
+
+
+def _limbs(side, letter):
+    """(joint at the link's origin, link): x forward and z up for somebody who stands with hanging arms."""
+    shoulder, elbow, wrist, hip, knee, ankle = (
+        letter + joint for joint in ("Shoulder", "Elbow", "Wrist", "Hip", "Knee", "Ankle")
+    )
+    # the hinge of an elbow that bends forward points right, that of a knee, which bends back, left
+    upper_arm = _link(f"{side}_shoulder", "torso", shoulder, elbow, DOWN, bend=wrist, side_rest=RIGHT)
+    upper_leg = _link(f"{side}_hip", "waist", hip, knee, DOWN, bend=ankle, side_rest=LEFT)
+    return (
+        (shoulder, upper_arm),
+        (elbow, _link(f"{side}_elbow", f"{side}_shoulder", elbow, wrist, DOWN)),
+        (wrist, _link(f"{side}_wrist", f"{side}_elbow", elbow, wrist, DOWN)),
+        (hip, upper_leg),
+        (knee, _link(f"{side}_knee", f"{side}_hip", knee, ankle, DOWN)),
+        (ankle, _link(f"{side}_ankle", f"{side}_knee", knee, ankle, DOWN)),
+    )
+
+
+_LINKS = (
+    ("Hip", _link("body", "", "Hip", "Thorax", UP, side=_HIPS, side_rest=LEFT)),
+    ("Hip", _link("waist", "body", "Hip", "Spine", UP, side=_HIPS, side_rest=LEFT)),
+    ("Spine", _link("torso", "waist", "Spine", "Thorax", UP, side=_SHOULDERS, side_rest=LEFT)),
+    ("Head", _link("head", "torso", "Thorax", "Head", UP)),
+    *_limbs("l", "L"),
+    *_limbs("r", "R"),
+)
+LINKS = {link.name: (link.parent, origin) for origin, link in _LINKS}
+"""Link: (parent link, joint at its origin)."""
 LINK_NAMES = tuple(LINKS)
-_ORIGIN = np.array([_AT[origin] for _, origin, _, _ in LINKS.values()])
-_FROM = np.array([_AT[start] for _, _, start, _ in LINKS.values()])
-_TO = np.array([_AT[end] for _, _, _, end in LINKS.values()])
-_PARENT = np.array([LINK_NAMES.index(parent) if parent else -1 for parent, *_ in LINKS.values()])
-
-
-def _unit(vectors, fallback):
-    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.where(length > 1e-6, vectors / np.maximum(length, 1e-6), fallback)
+SOLVER = BoneRotations([link for _, link in _LINKS])
+ORIGINS = np.array([_AT[origin] for origin, _ in _LINKS])
+_PARENT = np.array([LINK_NAMES.index(parent) if parent else -1 for parent, _ in LINKS.values()])
 
 
 def link_rotations(joints_m):
-    """(P, 17, 3) metres to (P, L, 3, 3): columns are each link's x (forward), y (left), z (up its bone)."""
-    left = _unit(joints_m[:, _AT["LHip"]] - joints_m[:, _AT["RHip"]], np.array([1.0, 0, 0]))[:, None]
-    z = _unit(joints_m[:, _TO] - joints_m[:, _FROM], np.array([0, -1.0, 0]))
-    y = left - (left * z).sum(-1, keepdims=True) * z
-    # A bone along the hip axis (an arm stretched sideways) takes its forward direction from the trunk instead.
-    forward = _unit(np.cross(left, z[:, :1]), np.array([0, 0, -1.0]))
-    sideways = np.cross(z, forward)
-    y = _unit(np.where(np.linalg.norm(y, axis=-1, keepdims=True) > 0.1, y, sideways), np.array([1.0, 0, 0]))
-    x = _unit(np.cross(y, z), forward)
-    y = np.cross(z, x)
-    return np.stack([x, y, z], axis=-1)
+    """One person's clip (T, 17, 3) metres to (T, L, 3, 3): columns are each link's x (forward), y (left), z (up).
+
+    z lies along the bone; what a bone does not show, its twist, is carried along from frame to frame.
+    """
+    return SOLVER.solve(joints_m)
 
 
 def quaternions(rotations):
@@ -62,13 +71,13 @@ def quaternions(rotations):
     return np.where(found[..., 3:] < 0, -found, found)
 
 
-def link_transforms(joints_m):
+def link_transforms(joints_m, rotations):
     """Each link relative to its parent (the body relative to the sensor).
 
-    joints_m (P, 17, 3). Returns translations (P, L, 3) metres and quaternions (P, L, 4) x, y, z, w.
+    joints_m (P, 17, 3), rotations (P, L, 3, 3). Returns translations (P, L, 3) metres and quaternions (P, L, 4) x, y,
+    z, w.
     """
-    rotations = link_rotations(joints_m)
-    origins = joints_m[:, _ORIGIN]
+    origins = joints_m[:, ORIGINS]
     parents = rotations[:, _PARENT].copy()
     parents[:, 0] = np.eye(3)
     offsets = origins - np.where(_PARENT[:, None] >= 0, origins[:, _PARENT], 0)
@@ -76,13 +85,14 @@ def link_transforms(joints_m):
     return (inverse @ offsets[..., None])[..., 0], quaternions(inverse @ rotations)
 
 
-def tf_from_skeletons(skeletons, header, names=None, message_class=None):
-    """tf2_msgs/TFMessage of all bodies; names {person: text} overrides the number in the frame names."""
+def tf_from_skeletons(skeletons, header, rotations, names=None, message_class=None):
+    """tf2_msgs/TFMessage of all bodies; rotations (P, L, 3, 3) of their links, names {person: text} overrides the
+    number in the frame names."""
     from geometry_msgs.msg import Quaternion, Transform, TransformStamped, Vector3
 
     if message_class is None:
         message_class = tf_message_class()
-    translations, turns = link_transforms(np.asarray(skeletons.joints_cam_m, np.float64))
+    translations, turns = link_transforms(np.asarray(skeletons.joints_cam_m, np.float64), rotations)
     transforms = []
     for index, person in enumerate(skeletons.ids):
         body = (names or {}).get(person, str(person))

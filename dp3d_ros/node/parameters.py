@@ -45,6 +45,11 @@ class NodeConfig:
     publish_skeletons: bool = option(True, "publish the typed skeleton cloud on ~/skeletons", live=True)
     publish_markers: bool = option(True, "publish markers for RViz on ~/markers", live=True)
     publish_tf: bool = option(False, "publish REP-155 body frames on /tf (needs tf2_msgs)")
+    publish_poses: bool = option(False, "publish each person's place and heading on ~/poses (geometry_msgs/PoseArray)")
+    publish_people: bool = option(
+        False, "publish names, places and velocities on ~/people (people_msgs/People; needs people_msgs)"
+    )
+    publish_orientations: bool = option(False, "publish the orientation of all links on ~/orientations, a typed cloud")
     publish_hri: bool = option(
         False, "publish ids, 2D skeletons and boxes on /humans/bodies (ROS4HRI; needs hri_msgs)")  # fmt: skip
     marker_sigmas: float = option(

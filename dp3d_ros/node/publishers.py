@@ -2,9 +2,10 @@
 
 from functools import partial
 
-from rclpy.event_handler import PublisherEventCallbacks
 from rclpy.qos import QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
+
+from dp3d_ros.node.compat import PublisherEventCallbacks
 
 
 def lifecycle_publisher(node, message_class, topic, depth):

@@ -1,6 +1,7 @@
 """Markers, TF and diagnostics: stable ids, true rotations, nothing lost in the text."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,10 +14,13 @@ from visualization_msgs.msg import Marker
 
 from dp3d_core.skeleton import JOINT_NAMES
 from dp3d_core.types import Skeletons
+from dp3d_ros.lifter.motion import LinkTurns, Velocities
 from dp3d_ros.lifter.statistics import Statistics
 from dp3d_ros.lifter.target_frame import matrix, moved
 from dp3d_ros.messages import diagnostics
 from dp3d_ros.messages.markers import label_place, markers_from_skeletons, person_colour
+from dp3d_ros.messages.people import ORIENTATION_DTYPE, orientation_cloud, people_message, pose_array
+from dp3d_ros.messages.pointcloud2 import read_points
 from dp3d_ros.messages.tf import LINK_NAMES, LINKS, link_rotations, link_transforms, quaternions, tf_from_skeletons
 
 HEADER = Header(frame_id="camera_optical_frame")
@@ -94,9 +98,9 @@ def test_link_frames_are_rotations_and_lead_back_to_the_joints(seed, kind):
     rotations = link_rotations(joints_m[None])
     assert np.allclose(rotations @ rotations.swapaxes(-1, -2), np.eye(3), atol=1e-6)
     assert np.allclose(np.linalg.det(rotations), 1)
-    offsets, turns = (item[0] for item in link_transforms(joints_m[None]))
+    offsets, turns = (item[0] for item in link_transforms(joints_m[None], rotations))
     place, turn = {}, {}
-    for link, (parent, joint, _, _) in LINKS.items():
+    for link, (parent, joint) in LINKS.items():
         index = LINK_NAMES.index(link)
         local = matrix_of(turns[index])
         turn[link] = turn[parent] @ local if parent else local
@@ -128,11 +132,79 @@ class TransformArray:
 
 
 def test_tf_names_follow_rep155():
-    message = tf_from_skeletons(skeletons(standing(), ids=(3,)), HEADER, {3: "a1b"}, message_class=TransformArray)
+    one = skeletons(standing(), ids=(3,))
+    message = tf_from_skeletons(one, HEADER, LinkTurns().follow(one), {3: "a1b"}, message_class=TransformArray)
     edges = {item.child_frame_id: item.header.frame_id for item in message.transforms}
     assert edges["body_a1b"] == "camera_optical_frame"
     assert edges["waist_a1b"] == "body_a1b" and edges["l_wrist_a1b"] == "l_elbow_a1b"
     assert len(edges) == len(LINKS) == 16 and isinstance(message.transforms[0], TransformStamped)
+
+
+def raised(degrees):
+    """The standing figure with the left arm raised sideways by so much, straight."""
+    joints_m, angle = standing(), np.radians(degrees)
+    along = np.array([np.sin(angle), np.cos(angle), 0])
+    at = joints_m[JOINT_NAMES.index("LShoulder")]
+    joints_m[JOINT_NAMES.index("LElbow")], joints_m[JOINT_NAMES.index("LWrist")] = at + 0.3 * along, at + 0.55 * along
+    return joints_m
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_a_link_turns_as_far_as_its_bone_and_no_farther(live):
+    """An arm that rises by one degree a frame, past the height at which frames from a fixed axis flip."""
+    clip = np.stack([raised(degrees) for degrees in range(170)])
+    turns = LinkTurns()
+    rotations = (
+        np.stack([turns.follow(skeletons(frame, ids=(4,)))[0] for frame in clip]) if live else link_rotations(clip)
+    )
+    trace = np.einsum("tlij,tlij->tl", rotations[1:], rotations[:-1])
+    turned = np.degrees(np.arccos(np.clip((trace - 1) / 2, -1, 1)))
+    for link in LINK_NAMES:
+        assert turned[:, LINK_NAMES.index(link)].max() < 2, link
+
+
+def test_who_was_gone_starts_anew_and_others_are_carried_on():
+    turns = LinkTurns()
+    both, one = skeletons(raised(120), ids=(1, 2)), skeletons(raised(120), ids=(2,))
+    turns.follow(both)
+    kept = turns.follow(one)
+    assert set(turns._before) == {2} and np.isfinite(kept).all()
+    assert turns.follow(Skeletons.empty(0.0)).shape == (0, len(LINK_NAMES), 3, 3) and not turns._before
+
+
+def test_velocity_is_that_of_the_root_after_a_while_and_zero_at_first():
+    velocities = Velocities()
+    for frame in range(60):
+        moved_on = replace(skeletons(standing() + (0.5 * frame / 30, 0, 0), ids=(7,)), stamp_s=frame / 30)
+        found = velocities.follow(moved_on)
+        assert frame or (found == 0).all()
+    np.testing.assert_allclose(found, [[0.5, 0, 0]], atol=0.02)
+    again = velocities.follow(moved_on)
+    np.testing.assert_array_equal(again, found)
+    assert velocities.follow(Skeletons.empty(3.0)).shape == (0, 3)
+
+
+class Record:
+    def __init__(self, **values):
+        self.__dict__.update(values)
+
+
+def test_poses_people_and_orientations_are_of_the_same_people():
+    people = skeletons(standing(), ids=(3, 9))
+    rotations = LinkTurns().follow(people)
+    poses = pose_array(people, HEADER, rotations).poses
+    assert len(poses) == 2 and (poses[0].position.x, poses[0].position.z) == (0, 3)
+    turn = matrix_of([getattr(poses[1].orientation, axis) for axis in "xyzw"])
+    np.testing.assert_allclose(turn[:, 0], (0, 0, -1), atol=0.05)  # forward is towards the camera
+    message = people_message(people, HEADER, np.full((2, 3), 0.5), {3: "a", 9: "b"}, (Record, Record))
+    assert [person.name for person in message.people] == ["a", "b"] and message.people[0].velocity.z == 0.5
+    assert 0 < message.people[0].reliability < 1 and message.people[0].tags[1] == "false"
+    cloud = orientation_cloud(people, HEADER, rotations)
+    points = read_points(cloud, ORIENTATION_DTYPE.names)
+    assert len(points) == 2 * len(LINKS) and set(points["person"]) == {3, 9}
+    quaternion = np.array([points[name][len(LINKS)] for name in ("qx", "qy", "qz", "qw")])
+    np.testing.assert_allclose(matrix_of(quaternion), rotations[1, 0], atol=1e-5)
+    assert orientation_cloud(Skeletons.empty(0.0), HEADER, rotations[:0]).width == 0
 
 
 def test_moving_to_another_frame_turns_and_shifts():

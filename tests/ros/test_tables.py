@@ -10,6 +10,7 @@ STANDS_FOR = {
     ("/tf", "visualization_msgs/MarkerArray"): "tf2_msgs/TFMessage",
     ("/tf_static", "visualization_msgs/MarkerArray"): "tf2_msgs/TFMessage",
     ("/yolo/tracking", "visualization_msgs/MarkerArray"): "yolo_msgs/DetectionArray",
+    ("/lifter/people", "geometry_msgs/PolygonStamped"): "people_msgs/People",
     ("/humans/bodies/tracked", "sensor_msgs/JointState"): "hri_msgs/IdsList",
     ("/humans/bodies/<id>/skeleton2d", "sensor_msgs/PointCloud"): "hri_msgs/Skeleton2D",
     ("/humans/bodies/<id>/roi", "geometry_msgs/PointStamped"): "hri_msgs/NormalizedRegionOfInterest2D",
@@ -26,7 +27,16 @@ def test_tables_are_well_formed_markdown():
 
 
 ASKED = (
-    ("input: pointcloud2", "use_sim_time", "publish_tf", "publish_hri", "target_frame"),
+    (
+        "input: pointcloud2",
+        "use_sim_time",
+        "publish_tf",
+        "publish_hri",
+        "target_frame",
+        "publish_poses",
+        "publish_people",
+        "publish_orientations",
+    ),
     ("input: yolo",),
     ("input: hri",),
 )
