@@ -2,10 +2,11 @@
 
 from importlib import import_module
 
-__all__ = ["Camera", "Lifted", "Lifter", "Skeletons", "StreamConfig"]
+__all__ = ["Camera", "CameraPose", "Lifted", "Lifter", "Skeletons", "StreamConfig"]
 
 _HOME = {
     "Camera": "geometry.camera",
+    "CameraPose": "geometry.camera_pose",
     "Lifter": "lift",
     "Lifted": "types",
     "Skeletons": "types",

@@ -1,7 +1,7 @@
 """The facade: load weights once, lift whole sequences offline, or open live streams."""
 # T frames, K keypoints of the source, J = 17 joints, H hypotheses
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from dp3d_core import checkpoint, offline
 from dp3d_core.backends import make_backend, place
 from dp3d_core.config import LOOKAHEADS, LiftConfig, ModelConfig, StreamConfig, changed, from_dict
 from dp3d_core.geometry.camera import Camera
+from dp3d_core.geometry.camera_pose import CameraPose
 from dp3d_core.live.stream import Stream
 from dp3d_core.live.streams import Streams
 from dp3d_core.model.sampler import aggregate_placed
@@ -115,32 +116,39 @@ class Lifter:
         stamps_s,
         *,
         camera: Camera,
+        pose: CameraPose | Sequence[CameraPose | None] | None = None,
         config: LiftConfig | None = None,
         action_probability=None,
         **options: Any,
     ) -> Lifted:
         """Lift one person's whole sequence, looking both ways in time (or back only, with `causal`).
 
-        keypoints_px (T, K, 2), confidence (T, K) with 0 = missing, stamps_s (T,) ascending seconds; options are the
-        fields of `LiftConfig`, changed from `config`. One step and one sample give the point estimate; with
-        samples > 1 that many hypotheses are drawn (`sample` returns them all) and become one by `aggregate`: "mean",
-        or joint by joint what reprojects best, "jpma" and "jpma_soft", about the estimated root. `flip` is the papers'
-        test-time flip (VideoPose3D). action_probability (A,) is an oracle for evaluation. ValueError says which
-        argument does not fit.
+        keypoints_px (T, K, 2), confidence (T, K) with 0 = missing, stamps_s (T,) ascending seconds; pose says where
+        the camera hangs, one for all frames or one a frame; options are the fields of `LiftConfig`, changed from
+        `config`. One step and one sample give the point estimate; with samples > 1 that many hypotheses are drawn
+        (`sample` returns them all) and become one by `aggregate`: "mean", or joint by joint what reprojects best,
+        "jpma" and "jpma_soft", about the estimated root. `flip` is the papers' test-time flip (VideoPose3D).
+        action_probability (A,) is an oracle for evaluation. ValueError says which argument does not fit.
         """
         config = changed(config or LiftConfig(), options)
         pose_m, sigma_m, probability, seen = self._infer(
-            keypoints_px, confidence, stamps_s, camera, config, action_probability
+            keypoints_px, confidence, stamps_s, camera, config, action_probability, pose
         )
-        joints_cam_m, root_sigma_m = offline.place(pose_m.mean(0), sigma_m, seen, config.person_height_m)
+        placed = offline.place(pose_m.mean(0)[None], sigma_m, seen, config.person_height_m)
+        joints_cam_m = placed.joints_cam_m[0]
         if config.aggregate != "mean":
-            placed = [offline.place(one, sigma_m, seen, config.person_height_m)[0] for one in pose_m]
-            joints_cam_m = aggregate_placed(np.stack(placed), seen.rays, seen.confidence, config.aggregate)
+            several = offline.place(pose_m, sigma_m, seen, config.person_height_m).joints_cam_m
+            joints_cam_m = aggregate_placed(several, seen.rays, seen.confidence, config.aggregate)
         return Lifted(
             stamps_s=seen.stamps_s,
             joints_cam_m=joints_cam_m,
             sigma_m=sigma_m,
-            root_sigma_m=root_sigma_m,
+            sigma_lateral_m=placed.sigma_lateral_m,
+            sigma_depth_m=placed.sigma_depth_m,
+            root_sigma_m=placed.root_sigma_m[0],
+            stature_m=float(placed.stature_m[0]),
+            contact=placed.contact[0],
+            joints_fixed_m=_in_fixed_frame(joints_cam_m, seen.poses),
             action_probability=probability,
             metric=not camera.assumed,
         )
@@ -152,6 +160,7 @@ class Lifter:
         stamps_s,
         *,
         camera: Camera,
+        pose: CameraPose | Sequence[CameraPose | None] | None = None,
         config: LiftConfig | None = None,
         action_probability=None,
         **options: Any,
@@ -164,11 +173,12 @@ class Lifter:
         config = changed(config or LiftConfig(samples=20), options)
         if config.aggregate != "mean":
             raise ValueError(f"aggregate: expected none, got {config.aggregate!r}; `lift` makes one pose of hypotheses")
-        pose_m, sigma_m, _, seen = self._infer(keypoints_px, confidence, stamps_s, camera, config, action_probability)
-        placed = [offline.place(one, sigma_m, seen, config.person_height_m)[0] for one in pose_m]
-        return np.stack(placed), sigma_m
+        pose_m, sigma_m, _, seen = self._infer(
+            keypoints_px, confidence, stamps_s, camera, config, action_probability, pose
+        )
+        return offline.place(pose_m, sigma_m, seen, config.person_height_m).joints_cam_m, sigma_m
 
-    def _infer(self, keypoints_px, confidence, stamps_s, camera, config: LiftConfig, action_probability):
+    def _infer(self, keypoints_px, confidence, stamps_s, camera, config: LiftConfig, action_probability, pose):
         """Poses (H, T, 17, 3) and sigma (T, 17) in metres, action probabilities (T, A), and what was `Observed`."""
         if (config.steps > 1 or config.samples > 1) and not self.refines:
             raise ValueError(
@@ -176,7 +186,7 @@ class Lifter:
                 "regressor, which knows no noise"
             )
         self._check_actions(action_probability)
-        seen = offline.see(keypoints_px, confidence, stamps_s, camera=camera, config=config)
+        seen = offline.see(keypoints_px, confidence, stamps_s, camera=camera, config=config, pose=pose)
         pose, variance, probability = offline.denoise(
             self.denoiser, seen.network_input, seen.relative_s, config, action_probability
         )
@@ -198,3 +208,13 @@ class Lifter:
             raise ValueError(
                 f"action_probability: expected probabilities that sum to 1, got a sum of {np.sum(action_probability):g}"
             )
+
+
+def _in_fixed_frame(joints_cam_m: np.ndarray, poses: list[CameraPose | None]) -> np.ndarray | None:
+    """(T, 17, 3) float32 in the fixed frame; None where a frame has no transform."""
+    fixed = []
+    for joints, pose in zip(joints_cam_m, poses):
+        if pose is None or pose.rotation is None:
+            return None
+        fixed.append(pose.to_fixed(joints))
+    return np.stack(fixed).astype(np.float32)

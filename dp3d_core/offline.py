@@ -14,9 +14,11 @@ import torch
 
 from dp3d_core.config import LiftConfig
 from dp3d_core.geometry.camera import Camera
+from dp3d_core.geometry.camera_pose import CameraPose
 from dp3d_core.geometry.gaps import bridge_all
 from dp3d_core.geometry.observation import follow_all, observe
-from dp3d_core.geometry.root import HEIGHT_SIGMA, KNOWN_HEIGHT_SIGMA, Proportions, smooth, solve
+from dp3d_core.geometry.sequence import Sequence, motions, place_sequence
+from dp3d_core.live.camera_track import checked_pose
 from dp3d_core.live.intake import judge
 from dp3d_core.model.diffusion import band_mask, causal_mask, rows_ahead
 from dp3d_core.model.sampler import hypotheses
@@ -43,6 +45,8 @@ class Observed(NamedTuple):
     """(T, 3, 3) from the camera to the virtual camera."""
     rays_virtual: np.ndarray
     """(T, 17, 2) in the virtual camera."""
+    poses: list[CameraPose | None]
+    """T of the camera."""
 
     @property
     def relative_s(self) -> np.ndarray:
@@ -82,7 +86,7 @@ def check(
     return keypoints_px, confidence, stamps_s
 
 
-def see(keypoints_px, confidence, stamps_s, *, camera: Camera, config: LiftConfig) -> Observed:
+def see(keypoints_px, confidence, stamps_s, *, camera: Camera, config: LiftConfig, pose=None) -> Observed:
     """The sequence as `Observed`; ValueError where the arrays do not fit or nothing is visible."""
     keypoints_px, confidence, stamps_s = check(keypoints_px, confidence, stamps_s, config.joint_set, camera.size_px)
     pixels, confidence = adapt(keypoints_px, confidence, joint_set(config.joint_set))
@@ -92,8 +96,13 @@ def see(keypoints_px, confidence, stamps_s, *, camera: Camera, config: LiftConfi
         raise ValueError("confidence: expected at least one visible joint in the sequence, got none")
     bridged, trust = bridge_all(rays, confidence, stamps_s)
     relative_s = (stamps_s - stamps_s[0])[None].astype(np.float32)
-    state = follow_all(bridged[None], trust[None], relative_s, np)
-    network_input, rotation, rays_virtual = observe(bridged[None], trust[None], state, np)
+    poses = poses_of(pose, len(stamps_s))
+    turns = [None if motion is None else motion[0][None].astype(np.float32) for motion in motions(poses, stamps_s)]
+    state = follow_all(bridged[None], trust[None], relative_s, np, turns)
+    up = None
+    if any(one is not None for one in poses):
+        up = np.array([[np.zeros(3) if one is None else one.up_cam for one in poses]], np.float32)
+    network_input, rotation, rays_virtual = observe(bridged[None], trust[None], state, np, up)
     return Observed(
         stamps_s=stamps_s,
         rays=rays,
@@ -102,6 +111,7 @@ def see(keypoints_px, confidence, stamps_s, *, camera: Camera, config: LiftConfi
         trust=trust,
         rotation=rotation[0],
         rays_virtual=rays_virtual[0],
+        poses=poses,
     )
 
 
@@ -191,13 +201,23 @@ def _both(answer, of_mirrored):
     )
 
 
-def place(pose_m: np.ndarray, sigma_m: np.ndarray, seen: Observed, person_height_m: float):
-    """A pose (T, 17, 3) about its root as joints_cam_m (T, 17, 3) and root_sigma_m (T,), float32."""
-    pose_m = Proportions.of_clip(pose_m, sigma_m).apply(slice(None), pose_m, person_height_m)
-    root, variance, solved = solve(pose_m, seen.rays_virtual, seen.trust, sigma_m)
-    root_cam_m = np.einsum("tij,ti->tj", seen.rotation, root)
-    root_cam_m, relative_sigma = smooth(root_cam_m, variance, solved, seen.stamps_s)
-    height_sigma = KNOWN_HEIGHT_SIGMA if person_height_m > 0 else HEIGHT_SIGMA
-    root_sigma_m = np.linalg.norm(root_cam_m, axis=1) * np.hypot(relative_sigma, height_sigma)
-    joints_cam_m = np.einsum("tij,tki->tkj", seen.rotation, pose_m) + root_cam_m[:, None]
-    return joints_cam_m.astype(np.float32), root_sigma_m.astype(np.float32)
+def place(poses_m: np.ndarray, sigma_m: np.ndarray, seen: Observed, person_height_m: float) -> Sequence:
+    """Hypotheses (H, T, 17, 3) about their roots, in metres in the camera."""
+    return place_sequence(
+        poses_m, sigma_m, seen.rotation, seen.rays_virtual, seen.trust, seen.stamps_s, seen.poses, person_height_m
+    )
+
+
+def poses_of(pose, frames: int) -> list[CameraPose | None]:
+    """One pose a frame: `pose` for all of them, or already one a frame; ValueError where neither fits."""
+    if pose is None or isinstance(pose, CameraPose):
+        return [pose] * frames
+    try:
+        poses = [checked_pose(one) for one in pose]
+    except TypeError:
+        raise ValueError(
+            f"pose: expected a CameraPose, or one a frame, got {type(pose).__name__}; CameraPose.from_up makes one"
+        ) from None
+    if len(poses) != frames:
+        raise ValueError(f"pose: expected one CameraPose, or {frames}, one a frame, got {len(poses)}")
+    return poses

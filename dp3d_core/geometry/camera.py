@@ -183,6 +183,15 @@ def follow(view, weight, state, dt_s, xp):
     return xp.concatenate([smoothed, started * 1.0 + 0 * smoothed[..., :1]], -1)
 
 
+def turn_view(state, turn, xp):
+    """The state (B, 4) of `follow` after the camera turned: points move by turn (B, 3, 3). Any array."""
+    centre = xp.concatenate([state[..., :2], state[..., :1] * 0 + 1], -1)
+    turned = (turn @ centre[..., None])[..., 0]
+    ahead = turned[..., 2:] > LEAST_DEPTH
+    centre = xp.where(ahead, turned[..., :2] / xp.clip(turned[..., 2:], LEAST_DEPTH, None), state[..., :2])
+    return xp.concatenate([centre, state[..., 2:]], -1)
+
+
 def turn_axes(a, b, sqrt):
     """The rows of `turn_to` as three tuples of x, y, z, of arrays of any kind or of plain numbers."""
     n = sqrt(a * a + b * b + 1)

@@ -5,7 +5,7 @@ beyond one step of the virtual camera.
 """
 # B batch, J = 17 joints
 
-from dp3d_core.geometry.camera import follow, person_view, turn_rays, turn_to, upright
+from dp3d_core.geometry.camera import follow, person_view, turn_rays, turn_to, turn_view, upright
 
 LOG_SIZE_CENTRE = -2.5
 """Natural log of a typical RMS spread in rays: a standing person about 5 m away."""
@@ -46,13 +46,19 @@ def up_input(up, sigma_rad, rotation, xp):
     return xp.concatenate([turned, certainty[..., None]], -1)
 
 
-def follow_all(rays, confidence, stamps_s, xp):
-    """The followed view at every frame of whole sequences. rays (B, T, J, 2), stamps_s (B, T); (B, T, 4)."""
+def follow_all(rays, confidence, stamps_s, xp, turns=None):
+    """The followed view at every frame of whole sequences. rays (B, T, J, 2), stamps_s (B, T); (B, T, 4).
+
+    turns: for each of T frames how the camera turned since the last one, (B, 3, 3) from its old to its new axes, or
+    None where unknown; the view then stays where it looked.
+    """
     view, weight = person_view(rays, confidence, xp)
     state = xp.zeros_like(xp.concatenate([view[:, 0], view[:, 0, :1]], -1))
     states = []
     for frame in range(view.shape[1]):
         dt_s = stamps_s[:, frame] - stamps_s[:, max(frame - 1, 0)]
+        if turns is not None and turns[frame] is not None:
+            state = turn_view(state, turns[frame], xp)
         state = follow(view[:, frame], weight[:, frame], state, dt_s, xp)
         states.append(state)
     return xp.stack(states, 1)

@@ -34,6 +34,12 @@ class Viewpoint:
         self.log_size += gain * (log_size - self.log_size)
         self.started = True
 
+    def turn(self, turn: np.ndarray) -> None:
+        """Go on looking at the same place in the world after the camera turned: points move by turn (3, 3)."""
+        x, y, z = (turn @ (self.x, self.y, 1.0)).tolist()
+        if self.started and z > LEAST_DEPTH:
+            self.x, self.y = x / z, y / z
+
 
 def look(viewpoints, rays, confidence, dt_s, up=None):
     """Let each of P viewpoints follow its person and see the person from there.

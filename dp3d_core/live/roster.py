@@ -15,6 +15,7 @@ from dp3d_core.geometry.camera import Camera
 from dp3d_core.geometry.gaps import last_rays
 from dp3d_core.geometry.viewpoint import rays_moved
 from dp3d_core.live.assignment import IdAssignment
+from dp3d_core.live.camera_track import CameraTrack, Moment, checked_pose
 from dp3d_core.live.hints import LOOK_EVERY, Hints
 from dp3d_core.live.intake import seconds, take_in
 from dp3d_core.live.tracks import Person, Tracks
@@ -38,6 +39,10 @@ class Observations(NamedTuple):
     """Seconds from the oldest frame of the last working window to that of this one: what is published moves by it."""
     outcome: str
     """used or restarted."""
+    newest: Moment
+    """The newest frame's pose and motion of the camera, ..."""
+    oldest: Moment
+    """... and those of the frame that is answered."""
 
 
 class Roster:
@@ -60,6 +65,7 @@ class Roster:
         self._tracks, self._source = tracks, source
         self._assignment = IdAssignment(self.count)
         self._hints, self._looked = Hints(self.count), 0
+        self.track = CameraTrack(tracks.window, self.count)
         self._by_id: dict[Any, Person] = {}
         self._stamp_s: float | None = None
         self._last_camera = camera  # that of the last frame
@@ -99,6 +105,7 @@ class Roster:
             self._assignment.forget()
             self.stamps_s.clear()
             self._tags.clear()
+            self.track.forget()
         elif person_id in self._by_id:
             self._drop(self._by_id[person_id])
             self.newest = None
@@ -108,14 +115,15 @@ class Roster:
     def check(self, frame) -> Frame:
         """The frame with its people as `Keypoints`; ValueError where something does not fit. Only counters change."""
         try:
-            stamp_s, people, tag = frame if isinstance(frame, Frame) else Frame(*frame)
+            stamp_s, people, tag, pose = frame if isinstance(frame, Frame) else Frame(*frame)
         except TypeError:
             raise ValueError(f"frame: expected (stamp_s, people), got {reprlib.repr(frame)}") from None
-        return Frame(seconds(stamp_s), take_in(people, self._source, self.camera.size_px, self.count), tag)
+        keypoints = take_in(people, self._source, self.camera.size_px, self.count)
+        return Frame(seconds(stamp_s), keypoints, tag, checked_pose(pose))
 
     def take(self, frame: Frame, config: StreamConfig) -> Observations | Skeletons:
         """Take a checked frame in. Returns the `Skeletons` of nobody where there is nothing to pass on."""
-        stamp_s, keypoints, tag = frame
+        stamp_s, keypoints, tag, pose = frame
         outcome = self._judge_stamp(stamp_s)
         if outcome in (REPEATED, LATE):
             # what comes out never goes back in time
@@ -124,6 +132,7 @@ class Roster:
         self.stamps_s.append(stamp_s)
         self._tags.append(tag)
         ids, rays, confidence, enough = self._see(keypoints, stamp_s, config)
+        self.track.add(pose, stamp_s, rays, confidence)
         self._forget(stamp_s, config)
         self._make_room([person for person, visible in zip(ids, enough) if visible], config)
         seen = self._find(ids, enough, stamp_s, config)
@@ -140,7 +149,9 @@ class Roster:
         if last_camera is not self.camera:
             self._restart_if_rays_moved(rays, confidence, last_camera)
         dt_s = [past_s if person.frames else 0.0 for person in self.people]
-        return Observations(rays, confidence, dt_s, self.stamps_s[0] - oldest_s, outcome)
+        return Observations(
+            rays, confidence, dt_s, self.stamps_s[0] - oldest_s, outcome, self.track.newest, self.track.oldest
+        )
 
     def _judge_stamp(self, stamp_s: float) -> str:
         """What becomes of the frame; a clock that jumped back (a bag that loops) resets this camera."""

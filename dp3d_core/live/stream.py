@@ -5,6 +5,7 @@ from typing import Any
 
 from dp3d_core.config import StreamConfig
 from dp3d_core.geometry.camera import Camera
+from dp3d_core.geometry.camera_pose import CameraPose
 from dp3d_core.live.roster import Roster
 from dp3d_core.types import Frame, Keypoints, People, Skeletons
 
@@ -20,19 +21,21 @@ class Stream:
     def __init__(self, streams, roster: Roster):
         self._streams, self._roster = streams, roster
 
-    def push(self, stamp_s: float, people: People, *, tag: Any = None) -> Skeletons:
+    def push(self, stamp_s: float, people: People, *, pose: CameraPose | None = None, tag: Any = None) -> Skeletons:
         """Take one frame in and return the skeletons of the frame `lookahead` pushes ago.
 
         stamp_s seconds on the source's clock; people {id: (keypoints_px (K, 2), confidence (K,))}, with confidence 0
         for a missing keypoint; leave out who was not detected. Where the source has no ids, people is a list of such
-        pairs, and ids are assigned from frame to frame, counting up from 0. `tag` comes back with the skeletons of this
+        pairs, and ids are assigned from frame to frame, counting up from 0. `pose` says where the camera hangs at
+        stamp_s, as far as anybody knows: people are then upright, as large as their feet on the floor say, and stand
+        still while the camera moves. `tag` comes back with the skeletons of this
         frame. With a lookahead `Skeletons` are empty until a person has been here for lookahead + 1 frames; `latest`
         is the zero-lag estimate. Arrays of another shape or not of numbers, and a stamp that is no finite number, raise
         ValueError; everything else is mended and counted, and `Skeletons.outcome` says what became of the frame. For
         several cameras at once, see `Streams.push`.
         """
         name = self._roster.name
-        return self._streams.push({name: Frame(stamp_s, people, tag)})[name]
+        return self._streams.push({name: Frame(stamp_s, people, tag, pose)})[name]
 
     @property
     def latest(self) -> Skeletons | None:
@@ -69,7 +72,9 @@ class Stream:
         keypoints at (0, 0) or (-1, -1) (placeholder_pixel), clamped to the picture's border (border_pixel) or given as
         shares of the picture (normalised_pixel) count as missing; below_min_confidence counts people all of whose
         joints are below it. Hints of wrong options, of every eighth frame: outside_picture, within_half_picture (no
-        joint was ever beyond half of the camera's picture), odd_bones (limbs unlike those of people: the joint set?).
+        joint was ever beyond half of the camera's picture), odd_bones (limbs unlike those of people). Of
+        the camera's pose: pose_jumped, up_contradicted (people hang head down), floor_contradicted (feet that do not
+        stand on it).
         """
         return self._roster.counters
 

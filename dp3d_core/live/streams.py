@@ -6,7 +6,6 @@ people are in its `Roster`. A camera that is not pushed is not touched. Knows no
 # P people of this pass, J = 17 joints, W = lookahead + 1 frames of the working window
 
 from collections.abc import Iterator, Mapping
-from copy import copy
 from dataclasses import replace
 from math import exp
 from typing import Any, NamedTuple
@@ -16,8 +15,10 @@ import numpy as np
 from dp3d_core.config import POOL_TIMES_S, ROTARY_PERIOD_S, ModelConfig, StreamConfig
 from dp3d_core.geometry.camera import Camera
 from dp3d_core.geometry.gaps import bridge
-from dp3d_core.geometry.root import HEIGHT_SIGMA, KNOWN_HEIGHT_SIGMA, RootFilter, solve
-from dp3d_core.geometry.viewpoint import look
+from dp3d_core.geometry.placement import Placed, Placement, Seen, World
+from dp3d_core.geometry.proportions import stature_m
+from dp3d_core.geometry.viewpoint import Viewpoint, look
+from dp3d_core.live.camera_track import Moment
 from dp3d_core.live.roster import Observations, Roster
 from dp3d_core.live.stream import Stream
 from dp3d_core.live.tracks import Person, Rows, Tracks
@@ -46,21 +47,11 @@ class Poses(NamedTuple):
     """P people of one moment with all that is published of them; every field is in the same order."""
 
     people: list[Person]
-    filters: list[RootFilter]
     unseen_s: list[float]
     actions: list[str | None]
-    sigma_m: np.ndarray
-    """(P, 17)."""
-    joints_cam_m: np.ndarray
-    """(P, 17, 3)."""
-    root_sigma_m: np.ndarray
+    stature_m: np.ndarray
     """(P,)."""
-    solved: list[bool]
-    """Whether the root was solved from this frame."""
-
-    def of(self, own: slice) -> "Poses":
-        """Those of one camera."""
-        return Poses(*[field[own] for field in self])
+    placed: Placed
 
 
 class Streams(Mapping):
@@ -143,16 +134,17 @@ class Streams(Mapping):
         people, log_variance, actions = roster.newest
         rows = np.array([person.row for person in people])
         span_s = roster.stamps_s[-1] - roster.stamps_s[0]
-        filters = [copy(person.root) for person in people]
-        for person, root in zip(people, filters):
-            root.predict(span_s if person.frames >= self.tracks.window else 0.0)
         unseen_s = [person.unseen_s[-1] for person in people]
         sigma_m = self._sigma(log_variance[:, -1], unseen_s)
-        pose_m = self.tracks.bones.apply(rows, self.tracks.clean[rows, -1] * self._pose_unit_m, self._height_m)
-        dt_s = [FIRST_INTERVAL_S] * len(people)
-        placed = self._metres(filters, pose_m, sigma_m, rows, -1, dt_s)
-        poses = Poses(people, filters, unseen_s, actions, sigma_m, *placed)
-        return self._skeletons(roster, roster.stamps_s[-1], roster.newest_tag, poses)
+        pose_m = self.tracks.bones.apply(rows, self.tracks.clean[rows, -1] * self._pose_unit_m)
+        step_s = [span_s if person.frames >= self.tracks.window else 0.0 for person in people]
+        moment = roster.track.ahead()
+        everybody = slice(0, len(people))
+        stature, placed = self._metres(
+            self.tracks.placement.copy_of(rows), everybody, pose_m, sigma_m, rows, -1, step_s, [(everybody, moment)]
+        )
+        poses = Poses(people, unseen_s, actions, stature, placed)
+        return self._skeletons(roster, roster.stamps_s[-1], roster.newest_tag, moment, poses, everybody, 0)
 
     # --- the pass --------------------------------------------------------------------------------------------------
 
@@ -169,20 +161,28 @@ class Streams(Mapping):
             rays = np.concatenate([part.seen.rays for part in parts])
             confidence = np.concatenate([part.seen.confidence for part in parts])
             dt_s = [interval_s for part in parts for interval_s in part.seen.dt_s]
-        self._follow(people, rows, rays, confidence, dt_s)
+        self._follow(people, rows, parts, rays, confidence, dt_s)
         log_variance, logits = self._denoise(people, rows, parts, dt_s)
         actions = self._name_actions(logits)
         poses = self._place(people, rows, parts, log_variance[:, 0], actions)
         return self._share_out(people, parts, poses, log_variance, actions)
 
-    def _follow(self, people: list[Person], rows: Rows, rays: np.ndarray, confidence: np.ndarray, dt_s: list[float]):
+    def _follow(
+        self,
+        people: list[Person],
+        rows: Rows,
+        parts: list[Part],
+        rays: np.ndarray,
+        confidence: np.ndarray,
+        dt_s: list[float],
+    ):
         """Bridge gaps, let the virtual cameras follow and put the new frame at the end of the working windows."""
         tracks = self.tracks
         memory = tracks.gaps[rows]
         rays, confidence = bridge(memory, rays, confidence, dt_s)
         tracks.gaps[rows] = memory  # rows may be indices, and this a copy
         viewpoints = [person.viewpoint for person in people]
-        seen, rotation, turned = look(viewpoints, rays, confidence, dt_s)
+        seen, rotation, turned = look(viewpoints, rays, confidence, dt_s, _turned_to_the_world(viewpoints, parts))
         tracks.shift(rows, people)
         tracks.seen[rows, -1], tracks.rotation[rows, -1], tracks.rays[rows, -1] = seen, rotation, turned
         tracks.first[rows, -1] = 0
@@ -243,7 +243,7 @@ class Streams(Mapping):
 
         log_variance (P, 17) is that of the oldest frames.
         """
-        window = self.tracks.window
+        window, all_people = self.tracks.window, people
         # a person's first output frame starts its filter and bone lengths: it has no interval behind it
         step_s = [
             part.seen.step_s if person.frames > window else 0.0
@@ -258,13 +258,14 @@ class Streams(Mapping):
         unseen_s = [person.unseen_s[0] for person in people]
         sigma_m = self._sigma(log_variance, unseen_s)
         pose_m = self.tracks.clean[rows, 0] * self._pose_unit_m
-        pose_m = self.tracks.bones.follow(rows, pose_m, sigma_m, np.array(step_s, np.float32), self._height_m)
-        filters = [person.root for person in people]
-        for root, passed_s in zip(filters, step_s):
-            root.predict(passed_s)
-        intervals_s = [passed_s or FIRST_INTERVAL_S for passed_s in step_s]
-        placed = self._metres(filters, pose_m, sigma_m, rows, 0, intervals_s)
-        return Poses(people, filters, unseen_s, actions, sigma_m, *placed)
+        pose_m = self.tracks.bones.follow(rows, pose_m, sigma_m, np.array(step_s, np.float32))
+        moments, first = [], 0
+        for part in parts:
+            count = sum([person.frames >= window for person in all_people[part.people]])
+            moments.append((slice(first, first + count), part.seen.oldest))
+            first += count
+        stature, placed = self._metres(self.tracks.placement, rows, pose_m, sigma_m, rows, 0, step_s, moments)
+        return Poses(people, unseen_s, actions, stature, placed)
 
     def _share_out(
         self,
@@ -276,51 +277,53 @@ class Streams(Mapping):
     ) -> dict[Any, Skeletons]:
         """{camera name: Skeletons} of the poses, which are those of each camera's people whose window has filled."""
         window = self.tracks.window
-        out, first = {}, 0
-        for roster, seen, part in parts:
-            count = sum([person.frames >= window for person in people[part]])
-            own = poses.of(slice(first, first + count))
-            first += count
-            roster.count("unsolved_root", sum([not s and u == 0 for s, u in zip(own.solved, own.unseen_s)]))
-            skeletons = self._skeletons(roster, roster.stamps_s[0], roster.answered_tag, own, seen.outcome)
+        out, first, solved = {}, 0, poses.placed.solved.tolist()
+        for number, (roster, seen, part) in enumerate(parts):
+            own = slice(first, first + sum([person.frames >= window for person in people[part]]))
+            first = own.stop
+            roster.count("unsolved_root", sum([not s and u == 0 for s, u in zip(solved[own], poses.unseen_s[own])]))
+            roster.count("floor_contradicted", poses.placed.contradicted[number])
+            skeletons = self._skeletons(
+                roster, roster.stamps_s[0], roster.answered_tag, seen.oldest, poses, own, number, seen.outcome
+            )
             roster.newest = skeletons if window == 1 else (people[part], log_variance[part], actions[part])
             out[roster.name] = skeletons
         return out
 
     def _metres(
         self,
-        filters: list[RootFilter],
+        placement: Placement,
+        placement_rows: Rows,
         pose_m: np.ndarray,
         sigma_m: np.ndarray,
         rows: Rows,
         index: int,
-        dt_s: list[float],
-    ):
-        """Closed-form root, filter and turn to the camera: (P, 17, 3) metres, depth sigma (P,), and P times whether
-        the root was solved. index: of the frame in the working window."""
-        tracks = self.tracks
-        rotation = tracks.rotation[rows, index]
-        root, variance, solved = solve(pose_m, tracks.rays[rows, index], tracks.seen[rows, index, :, 2], sigma_m)
-        solved = solved.tolist()
-        height_sigma = KNOWN_HEIGHT_SIGMA if self.config.person_height_m > 0 else HEIGHT_SIGMA
-        places = []
-        for filter_, turned, depth_variance, good, interval_s in zip(
-            filters, (root[:, None] @ rotation)[:, 0].tolist(), variance.tolist(), solved, dt_s
-        ):
-            # behind the image plane there is no bearing; such a person coasts
-            if good and turned[2] > 0.1:
-                filter_.correct(turned, depth_variance, interval_s)
-            places.append(filter_.root(height_sigma))
-        places = np.array(places, np.float32).reshape(-1, 4)
-        joints_cam_m = pose_m @ rotation
-        joints_cam_m += places[:, None, :3]
-        return joints_cam_m, places[:, 3], solved
+        step_s: list[float],
+        moments: list[tuple[slice, Moment]],
+    ) -> tuple[np.ndarray, Placed]:
+        """Statures (P,) and people in metres. index: of the frame in the working window; step_s: seconds since each
+        one's last answered frame, 0 for the first; moments: each camera's people with its pose and motion."""
+        tracks, height_m = self.tracks, self.config.person_height_m
+        network_m = stature_m(tracks.bones.length_m[rows])
+        seen = Seen(
+            pose_m=pose_m,
+            sigma_m=sigma_m,
+            rotation=tracks.rotation[rows, index],
+            rays=tracks.rays[rows, index],
+            confidence=tracks.seen[rows, index, :, 2],
+            dt_s=np.array([passed_s or FIRST_INTERVAL_S for passed_s in step_s]),
+        )
+        worlds = [
+            World(people, moment.motion)
+            if moment.pose is None
+            else World(people, moment.motion, moment.pose.up_cam, moment.pose.up_sigma_rad, moment.pose.height_m)
+            for people, moment in moments
+        ]
+        known = np.log(height_m / np.maximum(network_m, 0.3)) if height_m > 0 else None
+        placed = placement.step(placement_rows, seen, worlds, known)
+        return network_m * placed.size, placed
 
     # --- what is published -----------------------------------------------------------------------------------------
-
-    @property
-    def _height_m(self) -> float:
-        return self.config.person_height_m
 
     def _sigma(self, log_variance: np.ndarray, unseen_s: list[float]) -> np.ndarray:
         """(P, 17) metres: the network's, growing while unseen; the root has none about itself."""
@@ -341,26 +344,60 @@ class Streams(Mapping):
             names.append(self._actions[row.index(most)] if sure else None)
         return names
 
-    def _skeletons(self, roster: Roster, stamp_s: float, tag: Any, poses: Poses, outcome: str = USED) -> Skeletons:
-        """Select the people to publish: root solved, last seen within `predict_for_s`. Reuses the input arrays."""
-        limit_s = self.config.predict_for_s
-        people, filters, unseen_s, actions, sigma_m, joints_cam_m, root_sigma_m, _ = poses
-        chosen = [i for i, (f, unseen) in enumerate(zip(filters, unseen_s)) if f.started and unseen <= limit_s]
-        if len(chosen) < len(people):
-            people, unseen_s, actions = ([part[i] for i in chosen] for part in (people, unseen_s, actions))
-            sigma_m, joints_cam_m, root_sigma_m = sigma_m[chosen], joints_cam_m[chosen], root_sigma_m[chosen]
+    def _skeletons(
+        self,
+        roster: Roster,
+        stamp_s: float,
+        tag: Any,
+        moment: Moment,
+        poses: Poses,
+        own: slice,
+        number: int,
+        outcome: str = USED,
+    ) -> Skeletons:
+        """Select the people to publish: root solved, last seen within `predict_for_s`.
+
+        own: the people of this camera among those of the pass; number: of the camera in the pass.
+        """
+        limit_s, placed = self.config.predict_for_s, poses.placed
+        chosen = [
+            index for index in range(own.start, own.stop) if placed.started[index] and poses.unseen_s[index] <= limit_s
+        ]
+        rows = own if len(chosen) == own.stop - own.start else np.array(chosen, int)
+        joints_cam_m, pose = placed.joints_cam_m[rows], moment.pose
+        fixed = pose is not None and pose.rotation is not None
         return Skeletons(
             stamp_s=stamp_s,
-            ids=tuple([person.name for person in people]),
+            ids=tuple([poses.people[index].name for index in chosen]),
             joints_cam_m=joints_cam_m,
-            sigma_m=sigma_m,
-            root_sigma_m=root_sigma_m,
-            predicted=np.array(unseen_s) > 0,
-            actions=tuple(actions),
+            sigma_m=placed.sigma_m[rows],
+            sigma_lateral_m=placed.sigma_lateral_m[rows],
+            sigma_depth_m=placed.sigma_depth_m[rows],
+            root_sigma_m=placed.root_sigma_m[rows],
+            stature_m=poses.stature_m[rows].astype(np.float32),
+            contact=placed.contact[rows],
+            predicted=np.array([poses.unseen_s[index] > 0 for index in chosen], bool),
+            actions=tuple([poses.actions[index] for index in chosen]),
             metric=roster.metric,
+            joints_fixed_m=pose.to_fixed(joints_cam_m).astype(np.float32) if fixed else None,
+            floor=placed.floors[number],
             tag=tag,
             outcome=outcome,
         )
+
+
+def _turned_to_the_world(viewpoints: list[Viewpoint], parts: list[Part]) -> list | None:
+    """Keep the viewpoints on their people while cameras turn; up in each one's camera, None if nobody knows it."""
+    if all([part.seen.newest.pose is None for part in parts]):
+        return None
+    up = []
+    for _, seen, people in parts:
+        pose, motion = seen.newest
+        if motion is not None:
+            for viewpoint in viewpoints[people]:
+                viewpoint.turn(motion[0])
+        up += [(0.0, 0.0, 0.0) if pose is None else tuple(pose.up_cam.tolist())] * (people.stop - people.start)
+    return up
 
 
 def _broken(answer) -> list[int]:

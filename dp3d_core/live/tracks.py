@@ -13,7 +13,8 @@ import numpy as np
 
 from dp3d_core.config import POOL_TIMES_S, POOL_WIDTH, ModelConfig
 from dp3d_core.geometry.gaps import forgotten
-from dp3d_core.geometry.root import Proportions, RootFilter
+from dp3d_core.geometry.placement import Placement
+from dp3d_core.geometry.proportions import Proportions
 from dp3d_core.geometry.viewpoint import Viewpoint
 
 Rows = slice | np.ndarray
@@ -23,7 +24,7 @@ Rows = slice | np.ndarray
 class Person:
     """One person of one camera; `row` is the place in the arrays of `Tracks`, and changes as people come and go."""
 
-    __slots__ = ("frames", "last_seen_s", "name", "root", "row", "unseen_s", "viewpoint")
+    __slots__ = ("frames", "last_seen_s", "name", "row", "unseen_s", "viewpoint")
 
     def __init__(self, name: Any, row: int, stamp_s: float, window: int):
         self.name, self.row = name, row
@@ -36,7 +37,7 @@ class Person:
         """Forget all but who this is and when they were seen."""
         self.frames = 0
         """Frames that the network has had of this person."""
-        self.viewpoint, self.root = Viewpoint(), RootFilter()
+        self.viewpoint = Viewpoint()
 
 
 class Tracks:
@@ -67,7 +68,7 @@ class Tracks:
         """When and where each joint was last seen."""
         self._window_arrays = (self.first, self.seen, self.rotation, self.rays)
         self._arrays = (self.keys, self.values, self.filled, self.pooled, self.clean, self.gaps, *self._window_arrays)
-        self.bones = Proportions(most_people)
+        self.bones, self.placement = Proportions(most_people), Placement(most_people)
         self._views = {}
 
     def __len__(self) -> int:
@@ -98,6 +99,7 @@ class Tracks:
             array[row] = 0
         self.gaps[row] = forgotten(1)
         self.bones.clear(row)
+        self.placement.clear(row)
 
     def remove(self, camera: int, person: Person) -> None:
         """Forget a person of camera number `camera`; others move so that no hole is left."""
@@ -118,6 +120,7 @@ class Tracks:
         for array in self._arrays:
             array[row] = array[left]
         self.bones.move(left, row)
+        self.placement.move(left, row)
         return left
 
     def of(self, cameras: Sequence[int]) -> tuple[list[Person], Rows]:

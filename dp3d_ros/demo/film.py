@@ -11,7 +11,7 @@ from dp3d_core.skeleton import joint_set
 from dp3d_core.types import Skeletons
 
 TRAIL_S = 3.0
-TRAIL_SIGMA = 0.25
+TRAIL_SIGMA = 0.3
 TRAIL_JUMP_M = 3.0
 """A trail shows where somebody was: no first guesses (root sigma over distance), no leaps of an id to somebody else."""
 _HIP, _ANKLES = 0, (3, 6)
@@ -137,6 +137,8 @@ def _skeletons(lifted, index, stamp_s, keypoints):
     joints_cam_m, sigma_m, root_sigma_m = (np.stack(part) for part in zip(*people.values()))
     return Skeletons(
         stamp_s=stamp_s, ids=tuple(people), joints_cam_m=joints_cam_m, sigma_m=sigma_m, root_sigma_m=root_sigma_m,
+        sigma_lateral_m=np.zeros((len(people), 17), np.float32), sigma_depth_m=np.zeros((len(people), 17), np.float32),
+        stature_m=np.full(len(people), 1.7, np.float32), contact=np.zeros((len(people), 2), np.float32),
         predicted=np.array([person not in keypoints for person in people]), actions=(None,) * len(people), metric=True,
     )  # fmt: skip
 

@@ -82,6 +82,18 @@ STREAM = {
         "a broken answer of the network: that person starts afresh",
         "report it with `backend_note`",
     ),
+    "pose_jumped": (
+        "the camera's transform moved faster than a camera can; its motion in that frame counts as unknown",
+        "use a smooth fixed frame such as `odom`",
+    ),
+    "up_contradicted": (
+        "people hang head down in a camera said to be upside down; its pose is left out",
+        "check the transform's axes; `camera_up` points against gravity",
+    ),
+    "floor_contradicted": (
+        "feet of a person of believable size do not stand on the floor: stairs, a chair, a wrong camera height",
+        "check the camera's height if it stays",
+    ),
     "unsolved_root": ("a seen person's distance could not be solved, the filter's was used", "show more joints"),
 }
 COUNTED_ELSEWHERE = {

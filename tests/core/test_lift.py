@@ -9,9 +9,10 @@ from helpers import CAMERA, LENS, random_lifter, seen, swing, tiny_config, walk
 from dp3d_core import offline
 from dp3d_core.config import LiftConfig
 from dp3d_core.data.actions import ACTIONS
+from dp3d_core.geometry.body_size import SIZE_SIGMA
 from dp3d_core.geometry.camera import Camera, turn_to
 from dp3d_core.geometry.observation import follow_all, observe
-from dp3d_core.geometry.root import HEIGHT_SIGMA, Proportions, stature_m
+from dp3d_core.geometry.proportions import Proportions, stature_m
 from dp3d_core.lift import Lifter
 from dp3d_core.model import Prediction
 from dp3d_core.skeleton import MIRROR, mirror
@@ -55,7 +56,7 @@ def test_perfect_poses_come_out_where_they_are(camera):
     lifter, pixels, confidence = knows_truth(joints, camera, STAMPS_S)
     out = lift(lifter, pixels, confidence, camera=camera)
     np.testing.assert_allclose(out.joints_cam_m, joints, atol=0.015)
-    assert (np.abs(out.root_sigma_m / np.linalg.norm(joints[:, 0], axis=1) - HEIGHT_SIGMA) < 0.02).all()
+    assert (np.abs(out.root_sigma_m / np.linalg.norm(joints[:, 0], axis=1) - SIZE_SIGMA) < 0.02).all()
 
 
 def test_known_height_scales_the_depth():

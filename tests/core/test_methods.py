@@ -50,9 +50,10 @@ def test_hypotheses_average_to_what_is_lifted(lifter, sequence):
     lifted, sigma, _ = methods.offline(lifter, sequence, **options)
     joints, sampled_sigma, answered, hypotheses = methods.sampled(lifter, sequence, **options)
     assert hypotheses.shape == (4, 20, 17, 3) and answered.all()
-    # each hypothesis keeps its own bone lengths, which of random weights are those of jitter: the means agree roughly
+    # each hypothesis keeps its own bone lengths and is moved to its rays, both far for random weights: the means agree
+    # roughly
     relative = (joints - joints[:, :1]) - (lifted - lifted[:, :1])
-    assert np.linalg.norm(relative, axis=-1).mean() < 0.15 * np.ptp(hypotheses, axis=0).mean()
+    assert np.linalg.norm(relative, axis=-1).mean() < 0.5 * np.ptp(hypotheses, axis=0).mean()
     np.testing.assert_allclose(sampled_sigma, sigma, rtol=1e-5)
     assert np.ptp(hypotheses, axis=0).max() > 1e-3
 

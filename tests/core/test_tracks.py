@@ -72,5 +72,6 @@ def test_nobody_inherits_a_nan(how):
         person = tracks.add(0, "second", 0.0)
     else:
         tracks.restart(person)
-    assert person.row == 0 and person.frames == 0 and not person.root.started and not person.viewpoint.started
+    assert person.row == 0 and person.frames == 0 and not person.viewpoint.started
+    assert not tracks.placement.roots.started[0]
     assert not any(np.isnan(array[:1]).any() for array in (*tracks._arrays, tracks.bones.length_m))

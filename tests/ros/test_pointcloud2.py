@@ -251,6 +251,8 @@ def some_skeletons(people=3):
         joints_cam_m=generator.normal(size=(people, 17, 3)).astype(np.float32),
         sigma_m=generator.random((people, 17)).astype(np.float32),
         root_sigma_m=generator.random(people).astype(np.float32), predicted=np.arange(people) % 2 == 1,
+        sigma_lateral_m=np.zeros((people, 17), np.float32), sigma_depth_m=np.zeros((people, 17), np.float32),
+        stature_m=np.full(people, 1.7, np.float32), contact=np.zeros((people, 2), np.float32),
         actions=(None,) * people, metric=True,
     )  # fmt: skip
 

@@ -55,6 +55,8 @@ def publisher(bench):
         sigma_m = np.full((count, 17), 0.05, np.float32)
         skeletons = Skeletons(
             stamp_s=0.0, ids=tuple(ids), joints_cam_m=joints_m, sigma_m=sigma_m, root_sigma_m=sigma_m[:, 0],
+            sigma_lateral_m=np.zeros((count, 17), np.float32), sigma_depth_m=np.zeros((count, 17), np.float32),
+            stature_m=np.full(count, 1.7, np.float32), contact=np.zeros((count, 2), np.float32),
             predicted=np.zeros(count, bool), actions=(None,) * count, metric=True,
         )  # fmt: skip
         made.publish(cloud_from_skeletons(skeletons, bench.header()))
