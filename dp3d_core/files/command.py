@@ -43,6 +43,10 @@ class LiftCommand:
     """Width and height of the picture in pixels, where the file does not have them."""
     fps: float | None = None
     """Frames a second, where the file has no times."""
+    up: tuple[float, float, float] | None = None
+    """Against gravity in the camera's frame (x right, y down, z forward), where it is known; level: 0 -1 0."""
+    height: float | None = None
+    """Height of the camera above the floor in metres, where it is known; with --up."""
     person_height: float = 0.0
     """Standing height of the people in metres, where it is known; 0: unknown."""
     video: Path | None = None
@@ -98,7 +102,7 @@ def run_options(options: LiftCommand) -> RunOptions:
         read=ReadOptions(format=options.format, joint_set=options.joint_set, topic=options.topic),
         prepare=PrepareOptions(
             fps=options.fps, camera=options.camera, camera_name=options.camera_name, hfov_deg=options.hfov,
-            image_size_px=options.image_size,
+            image_size_px=options.image_size, up_cam=options.up, height_m=options.height,
         ),
     )  # fmt: skip
 

@@ -12,6 +12,8 @@ STAY_GAP_S = 1.0
 """A person away for longer comes back as another stay."""
 LEAST_FRAMES = 4
 """Shorter stays are mistakes of the detector."""
+PER_ROW = ("joints_cam_m", "sigma_m", "sigma_lateral_m", "sigma_depth_m", "root_sigma_m", "contact")
+"""What `Lifted` has for each frame."""
 _ANKLES = [3, 6]
 
 
@@ -24,7 +26,7 @@ def lift_clip(lifter, clip: Clip, *, progress=None, **options) -> Result:
                 raise ValueError("too short")
             lifted = lifter.lift(
                 clip.keypoints_px[rows], clip.confidence[rows], clip.stamps_s[clip.frame[rows]], camera=clip.camera,
-                joint_set=clip.joint_set, **options,
+                joint_set=clip.joint_set, pose=clip.pose, **options,
             )  # fmt: skip
         except ValueError as error:
             if len(rows) >= LEAST_FRAMES and "visible joint" not in str(error):
@@ -34,7 +36,9 @@ def lift_clip(lifter, clip: Clip, *, progress=None, **options) -> Result:
         finally:
             if progress is not None:
                 progress(len(rows))
-        parts.append((rows, np.full(len(rows), stay), lifted.joints_cam_m, lifted.sigma_m, lifted.root_sigma_m))
+        lifted_rows = {name: getattr(lifted, name) for name in PER_ROW}
+        parts.append({"rows": rows, "stay": np.full(len(rows), stay), **lifted_rows,
+                      "stature_m": np.full(len(rows), lifted.stature_m, np.float32)})  # fmt: skip
     if not parts:
         raise ValueError(
             f"{clip.source}: expected somebody for {LEAST_FRAMES} frames or more, got {short} shorter glimpses"
@@ -42,15 +46,14 @@ def lift_clip(lifter, clip: Clip, *, progress=None, **options) -> Result:
     notes = clip.notes
     if short:
         notes += (f"{short} glimpses of fewer than {LEAST_FRAMES} frames are left out",)
-    rows, stay, joints_cam_m, sigma_m, root_sigma_m = (np.concatenate(part) for part in zip(*parts))
-    order = np.argsort(rows)
-    rows = rows[order]
-    ground, ground_from = _ground(clip, joints_cam_m)
+    order = np.argsort(np.concatenate([part["rows"] for part in parts]))
+    lifted_rows = {name: np.concatenate([part[name] for part in parts])[order] for name in parts[0]}
+    rows = lifted_rows.pop("rows")
+    ground, ground_from = _ground(clip, lifted_rows["joints_cam_m"])
     joints_px, confidence = adapt(clip.keypoints_px[rows], clip.confidence[rows], joint_set(clip.joint_set))
     return Result(
-        name=clip.name, source=clip.source, format=clip.format, stamps_s=clip.stamps_s, frame=clip.frame[rows],
-        person=clip.person[rows], stay=stay[order], joints_cam_m=joints_cam_m[order], sigma_m=sigma_m[order],
-        root_sigma_m=root_sigma_m[order], joints_px=joints_px, confidence=confidence,
+        **lifted_rows, name=clip.name, source=clip.source, format=clip.format, stamps_s=clip.stamps_s,
+        frame=clip.frame[rows], person=clip.person[rows], joints_px=joints_px, confidence=confidence,
         keypoints_px=clip.keypoints_px[rows], keypoint_confidence=clip.confidence[rows], joint_set=clip.joint_set,
         camera=clip.camera, camera_from=clip.camera_from, metric=not clip.camera.assumed, ground=ground,
         ground_from=ground_from, video=clip.video, notes=notes,
@@ -68,13 +71,12 @@ def stays_of(clip: Clip) -> list[tuple[int, int, np.ndarray]]:
 
 
 def _ground(clip: Clip, joints_cam_m: np.ndarray) -> tuple[Ground, str]:
-    """The ground under the people: its tilt known or estimated, its distance always from the lifted feet.
-
-    Heights of people are never known exactly, and an error in them moves the feet and the ground alike.
-    """
-    if clip.ground is None:
+    """The ground under the people: known, or its tilt known and its distance from the lifted feet, or estimated."""
+    if clip.pose is None:
         return estimate_ground(joints_cam_m), "estimated from the people"
-    level = Ground(normal_cam=clip.ground.normal_cam, distance_m=0.0)
+    if clip.pose.height_m is not None:
+        return Ground(normal_cam=clip.pose.up_cam, distance_m=clip.pose.height_m), clip.ground_from
+    level = Ground(normal_cam=clip.pose.up_cam, distance_m=0.0)
     lower = level.to_world(joints_cam_m[:, _ANKLES])[..., 2].min(1)
     ground = Ground(normal_cam=level.normal_cam, distance_m=ANKLE_HEIGHT_M - np.nanmedian(lower))
-    return ground, f"tilt known ({clip.ground.distance_m:.2f} m below the camera there), height from the feet"
+    return ground, f"tilt known ({clip.ground_from}), height from the feet"

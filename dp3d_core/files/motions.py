@@ -118,14 +118,15 @@ def result_of(
     samples, frames = joints_cam_m.shape[:2]
     rows = joints_cam_m.swapaxes(0, 1).reshape(-1, 17, 3).astype(np.float32)
     spread_m = np.sqrt((joints_cam_m - joints_cam_m[:, :, :1]).var(0).mean(-1))
+    spread_m = np.repeat(spread_m, samples, 0).astype(np.float32)
+    zero = np.zeros((len(rows), 17, 2), np.float32)
     return Result(
         name=name, source=source, format="the prior of motion", stamps_s=np.asarray(stamps_s, np.float64),
         frame=np.repeat(np.arange(frames), samples), person=np.tile(np.arange(samples), frames),
-        stay=np.zeros(len(rows), int), joints_cam_m=rows, sigma_m=np.repeat(spread_m, samples, 0).astype(np.float32),
-        root_sigma_m=np.zeros(len(rows), np.float32), joints_px=np.zeros((len(rows), 17, 2)),
-        confidence=np.zeros((len(rows), 17)), keypoints_px=np.zeros((len(rows), 17, 2)),
-        keypoint_confidence=np.zeros((len(rows), 17)), joint_set="h36m17", camera=camera, camera_from="given",
-        metric=True, ground=ground or estimate_ground(rows),
+        stay=np.zeros(len(rows), int), joints_cam_m=rows, sigma_m=spread_m, sigma_lateral_m=spread_m,
+        sigma_depth_m=spread_m, root_sigma_m=zero[:, 0, 0], stature_m=zero[:, 0, 0], contact=zero[:, 0],
+        joints_px=zero, confidence=zero[..., 0], keypoints_px=zero, keypoint_confidence=zero[..., 0],
+        joint_set="h36m17", camera=camera, camera_from="given", metric=True, ground=ground or estimate_ground(rows),
         ground_from="given" if ground is not None else "estimated from the people",
     )  # fmt: skip
 

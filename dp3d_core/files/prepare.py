@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from dp3d_core.capture import recording as recordings
-from dp3d_core.capture.calibrate import calibrate
-from dp3d_core.drawing.ground import Ground
+from dp3d_core.capture.calibrate import Calibration, calibrate
 from dp3d_core.files.cameras import read_camera, read_ground
 from dp3d_core.files.detections import Detections
 from dp3d_core.geometry.camera import Camera
+from dp3d_core.geometry.camera_pose import CameraPose
 from dp3d_core.live.identify import Identifier, IdentifyConfig
 from dp3d_core.skeleton import adapt, joint_set
 
@@ -23,6 +23,8 @@ ASSUMED_HFOV_DEG = 60.0
 COMMON_SIZES_PX = ((640, 480), (1280, 720), (1920, 1080), (2560, 1440), (3840, 2160), (7680, 4320))
 UNSURE_FOCAL = 0.25
 """An estimate of the focal length with a larger relative deviation is not used."""
+LEAST_TILT_STD_DEG = 1.0
+"""Of an estimate from people; the deviation that it states knows nothing of wrong assumptions."""
 LEAST_PEOPLE = 4
 """An estimate from fewer people rests on the height of the few."""
 SURE = 0.3
@@ -38,8 +40,14 @@ class PrepareOptions:
     camera_name: str | None = None
     hfov_deg: float | None = None
     image_size_px: tuple[int, int] | None = None
+    up_cam: tuple[float, float, float] | None = None
+    """Against gravity in the camera's optical frame; (0, -1, 0) is a level camera."""
+    height_m: float | None = None
+    """Of the camera above the floor."""
 
     def __post_init__(self):
+        if self.height_m is not None and self.up_cam is None:
+            raise ValueError("--height: expected --up with it; a level camera has --up 0 -1 0")
         if self.fps is not None and not 0 < self.fps <= 1000:
             raise ValueError(f"--fps: expected frames a second from 0 to 1000, got {self.fps}")
         if self.camera is not None and self.hfov_deg is not None:
@@ -69,7 +77,10 @@ class Clip:
     camera: Camera
     camera_from: str
     """Where the camera came from, in words."""
-    ground: Ground | None
+    pose: CameraPose | None
+    """Gravity and height of the camera, where they are known."""
+    ground_from: str
+    """Where that is known from, in words; empty where it is not."""
     video: Path | None
     notes: tuple[str, ...]
 
@@ -79,14 +90,12 @@ def prepare(detections: Detections, options: PrepareOptions | None = None) -> Cl
     options = options or PrepareOptions()
     notes = list(detections.notes)
     known, size_px = _without_camera(detections, options, notes)
-    ground = None
-    if detections.ground is not None:
-        ground = Ground(normal_cam=detections.ground[0], distance_m=detections.ground[1])
-    camera, camera_from, ground = _camera(detections, options, size_px, known, ground)
+    camera, camera_from, estimated = _camera(detections, options, size_px, known)
+    pose, ground_from = _pose(detections, options, estimated)
     _check_fit(detections, camera, known["keypoints_px"], known["confidence"], notes)
     return Clip(
         **known, name=detections.name, source=detections.source, format=detections.format, video=detections.video,
-        camera=camera, camera_from=camera_from, ground=ground, notes=tuple(notes),
+        camera=camera, camera_from=camera_from, pose=pose, ground_from=ground_from, notes=tuple(notes),
     )  # fmt: skip
 
 
@@ -179,8 +188,29 @@ def _size(detections: Detections, options: PrepareOptions, notes: list[str]) -> 
     return size
 
 
-def _camera(detections, options, size_px, known, ground) -> tuple[Camera, str, Ground | None]:
-    """The camera, where it came from, and the ground if that was found with it."""
+def _pose(
+    detections: Detections, options: PrepareOptions, estimated: Calibration | None
+) -> tuple[CameraPose | None, str]:
+    """Gravity and height of the camera if they are known, and where from."""
+    if options.up_cam is not None:
+        return CameraPose.from_up(np.array(options.up_cam), options.height_m), "--up"
+    ground, ground_from = detections.ground, detections.source
+    if options.camera is not None:
+        ground, ground_from = read_ground(options.camera) or ground, str(options.camera)
+    if estimated is not None:
+        return CameraPose.from_up(
+            estimated.ground_normal_cam, estimated.ground_distance_m,
+            up_sigma_rad=float(np.radians(max(estimated.pitch_std_deg, LEAST_TILT_STD_DEG))),
+        ), "estimated with the camera"  # fmt: skip
+    if ground is None:
+        return None, ""
+    return CameraPose.from_up(ground[0], ground[1]), ground_from
+
+
+def _camera(
+    detections: Detections, options: PrepareOptions, size_px: tuple[int, int], known: dict
+) -> tuple[Camera, str, Calibration | None]:
+    """The camera, where it came from, and the estimate if it was one."""
     width, height = size_px
     if options.camera is not None:
         camera = read_camera(options.camera, options.camera_name or detections.name, size_px=size_px)
@@ -189,27 +219,23 @@ def _camera(detections, options, size_px, known, ground) -> tuple[Camera, str, G
                 f"{options.camera}: expected a camera of {width} x {height} pixels for {detections.source}, got one of "
                 f"{camera.width} x {camera.height}"
             )
-        found = read_ground(options.camera)
-        if found is not None:
-            ground = Ground(normal_cam=found[0], distance_m=found[1])
-        return camera, str(options.camera), ground
+        return camera, str(options.camera), None
     if options.hfov_deg is not None:
         camera = Camera.from_fov(width=width, height=height, horizontal_fov_deg=options.hfov_deg)
-        return _metric(camera), f"--hfov {options.hfov_deg:g}", ground
+        return _metric(camera), f"--hfov {options.hfov_deg:g}", None
     if detections.camera is not None:
-        return detections.camera, detections.camera_from, ground
+        return detections.camera, detections.camera_from, None
     assumed = Camera.from_fov(width=width, height=height, horizontal_fov_deg=ASSUMED_HFOV_DEG)
     try:
         fitted = calibrate(_recording(assumed, detections, known))
     except ValueError:
-        return assumed, f"assumed, {ASSUMED_HFOV_DEG:g} degrees wide; give --camera or --hfov", ground
+        return assumed, f"assumed, {ASSUMED_HFOV_DEG:g} degrees wide; give --camera or --hfov", None
     focal_px, std_px = fitted.K[0, 0], fitted.focal_std_px
     if std_px > UNSURE_FOCAL * focal_px or fitted.tracks < LEAST_PEOPLE:
         reason = f"{fitted.tracks} people show only {focal_px:.0f} +- {std_px:.0f} px"
-        return assumed, f"assumed, {ASSUMED_HFOV_DEG:g} degrees wide ({reason}); give --camera or --hfov", ground
+        return assumed, f"assumed, {ASSUMED_HFOV_DEG:g} degrees wide ({reason}); give --camera or --hfov", None
     camera = Camera(fx=float(focal_px), fy=float(focal_px), cx=width / 2, cy=height / 2, width=width, height=height)
-    found = Ground(normal_cam=fitted.ground_normal_cam, distance_m=fitted.ground_distance_m)
-    return camera, f"estimated from {fitted.tracks} people who stand: {focal_px:.0f} +- {std_px:.0f} px", found
+    return camera, f"estimated from {fitted.tracks} people who stand: {focal_px:.0f} +- {std_px:.0f} px", fitted
 
 
 def _metric(camera: Camera) -> Camera:

@@ -48,10 +48,13 @@ def quality(result: Result) -> dict:
 
 def _reprojection(result: Result, seen: np.ndarray) -> dict[str, float]:
     """Distances of the seen joints (R, 17) from where they were seen, in pixels, and how many are within one and two of
-    their own sigmas, in metres across the ray at their depth."""
+    their own sigmas across the ray, in metres at their depth: 39 and 86 % would be right, if nothing else were wrong.
+    """
     pixels = result.camera.project(result.joints_cam_m)
     error_px = np.nan_to_num(np.linalg.norm(pixels - result.joints_px, axis=-1), nan=1e4)
-    sigmas = error_px * np.abs(result.joints_cam_m[..., 2]) / result.camera.fx / np.maximum(result.sigma_m, 1e-6)
+    sigmas = (
+        error_px * np.abs(result.joints_cam_m[..., 2]) / result.camera.fx / np.maximum(result.sigma_lateral_m, 1e-6)
+    )
     return {
         "reprojection_px_median": _round(np.median(error_px[seen]), 2),
         "reprojection_px_p95": _round(np.percentile(error_px[seen], 95), 2),

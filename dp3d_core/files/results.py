@@ -39,8 +39,16 @@ class Result:
     """(R, 17, 3) float32."""
     sigma_m: np.ndarray
     """(R, 17) float32: deviation of a joint about its root, per axis."""
+    sigma_lateral_m: np.ndarray
+    """(R, 17) float32: its part across the viewing ray, ..."""
+    sigma_depth_m: np.ndarray
+    """(R, 17) float32: ... and along it."""
     root_sigma_m: np.ndarray
     """(R,) float32: deviation of the root along its ray."""
+    stature_m: np.ndarray
+    """(R,) float32: standing height of the person, as far as it is known."""
+    contact: np.ndarray
+    """(R, 2) float32: probability that the right and the left foot stand."""
     joints_px: np.ndarray
     """(R, 17, 2) the 17 joints as the detector saw them."""
     confidence: np.ndarray

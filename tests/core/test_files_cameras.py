@@ -106,7 +106,7 @@ def test_calibrate_takes_keypoints_of_other_tools_and_writes_a_camera_that_lift_
     assert normal[1] < -0.8 and 3 < distance_m < 12
     assert "+-" in (tmp_path / "c.yaml").read_text().splitlines()[1]
     clip = prepare(read(path)[0], PrepareOptions(camera=tmp_path / "c.yaml", image_size_px=(768, 576)))
-    assert clip.camera == camera and clip.ground.distance_m == distance_m
+    assert clip.camera == camera and clip.pose.height_m == distance_m
     with pytest.raises(SystemExit):
         cli.main(["calibrate", str(path), "--write"])
     assert "--write: expected a dp3d recording" in capsys.readouterr().err

@@ -62,6 +62,17 @@ def test_inputs_of_one_name_get_different_outputs(tmp_path):
     assert len(set(unique_names([paths[0], paths[0]]))) == 2
 
 
+def test_a_known_height_puts_the_floor_there(tmp_path):
+    path = samples.mmpose(tmp_path / "walk.json")
+    known = PrepareOptions(hfov_deg=40, image_size_px=samples.SIZE, up_cam=(0.0, -2.0, -0.8), height_m=7.0)
+    outcome = lift_input(str(path), "walk", RunOptions(out=tmp_path / "out", prepare=known))
+    assert outcome.ok and outcome.clips[0]["ground"] == "--up", outcome.text
+    with np.load(tmp_path / "out" / "walk.npz") as held:
+        assert held["ground_distance_m"] == 7.0
+        lower_m = held["joints_world_m"][:, [3, 6], 2].min(1)
+        assert np.abs(np.median(lower_m)) < 0.4, "feet are near the floor that was given"
+
+
 def test_film_plot_and_report_open(tmp_path):
     import cv2
 
@@ -123,6 +134,7 @@ def test_the_command_says_format_camera_and_quality(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
+        (["x.json", "--out", "o", "--height", "2"], "lift: --height: expected --up with it"),
         (["x.json", "--out", "o", "--to", "fbx"], "lift: --to: expected some of npz"),
         (["x.json", "--out", "o", "--camera", "no.yaml"], "lift: --camera: no file at no.yaml"),
         (["x.json", "--out", "o", "--fps", "0"], "lift: --fps: expected frames a second"),

@@ -8,6 +8,7 @@ import numpy as np
 
 from dp3d_core.drawing.render import colour_of, make_scene, render_frame, write_video
 from dp3d_core.files.beside import beside
+from dp3d_core.files.lifting import PER_ROW
 from dp3d_core.files.results import Result
 from dp3d_core.skeleton import BONES, joint_set
 from dp3d_core.types import Skeletons
@@ -120,9 +121,9 @@ def video_images(video: Path | None) -> Iterator[np.ndarray | None]:
 def _skeletons(result: Result, rows: np.ndarray, stamp_s: float) -> Skeletons:
     if not len(rows):
         return Skeletons.empty(stamp_s)
+    chosen = {name: getattr(result, name)[rows] for name in (*PER_ROW, "stature_m")}
     return Skeletons(
-        stamp_s=stamp_s, ids=tuple(int(person) for person in result.person[rows]),
-        joints_cam_m=result.joints_cam_m[rows], sigma_m=result.sigma_m[rows], root_sigma_m=result.root_sigma_m[rows],
+        **chosen, stamp_s=stamp_s, ids=tuple(int(person) for person in result.person[rows]),
         predicted=np.zeros(len(rows), bool), actions=(None,) * len(rows), metric=result.metric,
     )  # fmt: skip
 

@@ -1,6 +1,7 @@
 """Everything as text: {"format": "dp3d", "version": 1, "camera", "ground", "joints", "quality", "frames"}.
 
-A frame is {"stamp_s", "people": [{"id", "joints_cam_m": 17 x 3, "joints_world_m", "sigma_m": 17, "root_sigma_m"}]};
+A frame is {"stamp_s", "people": [{"id", "joints_cam_m": 17 x 3, "joints_world_m", "sigma_m": 17, "root_sigma_m",
+"stature_m", "contact": right and left foot}]};
 frames with nobody have an empty list.
 """
 
@@ -33,6 +34,8 @@ def content(result: Result, facts: dict) -> dict:
             "joints_world_m": rounded(world_m[row]),
             "sigma_m": rounded(result.sigma_m[row]),
             "root_sigma_m": rounded(result.root_sigma_m[row]),
+            "stature_m": rounded(result.stature_m[row]),
+            "contact": rounded(result.contact[row]),
         })  # fmt: skip
     return {
         "format": "dp3d", "version": 1, "source": result.source, "camera": camera_of(result),
