@@ -21,11 +21,14 @@ COMMANDS = {
     "complete": ("dp3d_core.files.motions:complete", "fill in what is missing of a skeleton in 3D"),
     "fit": ("dp3d_core.files.motions:fit", "the motion that explains a detector's heatmaps"),
     "train": ("dp3d_core.training.command:train", "train a network on motion capture or on a benchmark's pairs"),
+    "train-denoiser": ("dp3d_core.training.denoiser:command", "train the denoiser beside an encoder, or the prior"),
     "evaluate": ("dp3d_core.evaluation.evaluate:command", "errors of a network on motion capture or on a benchmark"),
     "ablate": ("dp3d_core.evaluation.ablate:command", "what each part of the network is worth, at equal budget"),
     "smoothness": ("dp3d_core.evaluation.smoothness:command", "accuracy and lag beside One-Euro and Savitzky-Golay"),
     "stress": ("dp3d_core.evaluation.stress:command", "errors with dropped frames, dropped joints and other rates"),
     "prior-report": ("dp3d_core.prior.report:command", "errors of generated, completed and fitted motion"),
+    "papers": ("dp3d_core.evaluation.papers:command", "J-Best, P-Best, J-Agg, P-Agg over hypotheses and steps"),
+    "denoiser-figures": ("dp3d_core.evaluation.denoiser_figures:command", "what the denoiser is worth"),
     "prompts": ("dp3d_core.model.text:command", "encode the sentences of the prompts with open_clip"),
     "compile": ("dp3d_core.backends.compile:command", "build the engines ahead of time"),
     "bench": ("dp3d_core.bench.command:command", "time each part of the lifter on this machine"),
@@ -53,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         return run(name, rest[:-1])
     if name in ("-h", "--help"):
         print("usage: dp3d SUBCOMMAND [OPTIONS]\n\nLift 2D keypoints of people to 3D; make and measure networks.\n")
-        print("\n".join(f"  {command:14}{line}" for command, (_, line) in COMMANDS.items()))
+        print("\n".join(f"  {command:18}{line}" for command, (_, line) in COMMANDS.items()))
         print("\nFor the options of a subcommand: dp3d SUBCOMMAND --help")
         return None
     raise _mistake("dp3d", f"expected a subcommand of {', '.join(COMMANDS)}, got {name!r}")

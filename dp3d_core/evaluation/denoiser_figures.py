@@ -1,13 +1,11 @@
-"""What the denoiser is worth: `python -m dp3d_core.evaluation.denoiser_figures --help`.
+"""`dp3d denoiser-figures`: what the denoiser is worth.
 
 Denoising at a level, few steps and many hypotheses, oracle best of ten, energy score, bones and acceleration of the
 samples, on clips of a motion file seen through the detector model. Figures that touch the truth are named oracle.
 """
 # H hypotheses, T frames, J = 17 joints
 
-import argparse
-import json
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,12 +13,13 @@ import torch
 from dp3d_core.data.motions import load_motions
 from dp3d_core.evaluation.benchmarks import synthetic
 from dp3d_core.evaluation.methods import seen_by_network
-from dp3d_core.evaluation.report import strict
+from dp3d_core.evaluation.report import write_json
 from dp3d_core.model import motion_weights
 from dp3d_core.model.diffusion import band_mask, bone_lengths, causal_mask
 from dp3d_core.model.encoded import encode
 from dp3d_core.model.encoder import UP_CHANNELS
 from dp3d_core.model.hypotheses import estimate, sample
+from dp3d_core.training.denoiser import load_encoder
 from dp3d_core.training.denoising import white_noise
 
 NOISE_M = 0.025
@@ -138,48 +137,58 @@ def _means(sums):
     return {name: float(torch.cat(values).mean()) for name, values in sums.items()}
 
 
-def main(argv=None):
-    """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m dp3d_core.evaluation.denoiser_figures",
-                                     description=__doc__.split("\n")[0])  # fmt: skip
-    parser.add_argument("--encoder", required=True, metavar="FILE", help="weights of the encoder")
-    parser.add_argument("--denoiser", required=True, metavar="FILE", help="weights of dp3d_core.model.motion_weights")
-    parser.add_argument("--motions", required=True, help="mocap npz")
-    parser.add_argument("--split", default="dev")
-    parser.add_argument("--clips", type=int, default=16)
-    parser.add_argument("--frames", type=int, default=64, help="frames of each clip")
-    parser.add_argument("--hypotheses", type=int, default=64)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json")
-    arguments = parser.parse_args(argv)
+@dataclass(frozen=True, kw_only=True)
+class DenoiserFiguresOptions:
+    """Measure the denoiser: at a level of noise, its samples, their bones and accelerations."""
+
+    encoder: str
+    """Weights of the encoder, or a training state of it."""
+    denoiser: str
+    """Weights of the denoiser (dp3d train-denoiser)."""
+    motions: str
+    """Motion file (.npz)."""
+    split: str = "dev"
+    """Split of the motion file."""
+    clips: int = 16
+    """Clips, spread over the split."""
+    frames: int = 64
+    """Frames of each clip, its first."""
+    hypotheses: int = 64
+    """Samples of each clip; at least 10."""
+    seed: int = 0
+    """Seed of cameras, detector noise and samples."""
+    json: str | None = None
+    """Write the figures to this file."""
+
+
+def command(options: DenoiserFiguresOptions) -> None:
+    """Print the figures."""
     torch.set_num_threads(1)
-    try:
-        report = run(arguments)
-    except (ValueError, OSError) as error:
-        raise SystemExit(f"denoiser_figures: {error}") from None
+    report = figures(options)
     for title, rows in report.items():
         print(title, *(f"  {name}: {value:.2f}" for name, value in rows.items()), sep="\n")
-    if arguments.json:
-        Path(arguments.json).write_text(json.dumps(strict(report), indent=1) + "\n")
+    if options.json:
+        write_json(options.json, report)
 
 
-def run(arguments):
+def figures(options: DenoiserFiguresOptions) -> dict[str, dict[str, float]]:
     """What the command prints: {title: {figure: value}}."""
-    from dp3d_core.training.denoiser import load_encoder
-
-    denoiser = motion_weights.load(arguments.denoiser).denoiser
+    if options.clips < 1 or options.frames <= WINDOW or options.hypotheses < 10:
+        raise ValueError(
+            f"--clips, --frames, --hypotheses: expected at least 1, {WINDOW + 1} and 10, got {options.clips}, "
+            f"{options.frames} and {options.hypotheses}"
+        )
+    denoiser = motion_weights.load(options.denoiser).denoiser
     if denoiser is None:
-        raise ValueError(f"--denoiser: {arguments.denoiser} holds no denoiser")
-    sequences = synthetic(load_motions(arguments.motions).split(arguments.split), seed=arguments.seed).sequences
-    sequences = [s for s in sequences if len(s.stamps_s) >= arguments.frames]
-    sequences = sequences[:: max(1, len(sequences) // arguments.clips)][: arguments.clips]
-    clips = views(load_encoder(arguments.encoder), sequences, arguments.frames)
-    generator = torch.Generator().manual_seed(arguments.seed)
+        raise ValueError(f"--denoiser: {options.denoiser} holds no denoiser")
+    sequences = synthetic(load_motions(options.motions).split(options.split), seed=options.seed).sequences
+    sequences = [s for s in sequences if len(s.stamps_s) >= options.frames]
+    if not sequences:
+        raise ValueError(f"--frames: expected clips of {options.frames} frames at 30 Hz, got none")
+    sequences = sequences[:: max(1, len(sequences) // options.clips)][: options.clips]
+    clips = views(load_encoder(options.encoder), sequences, options.frames)
+    generator = torch.Generator().manual_seed(options.seed)
     return {
         f"the truth with {1000 * NOISE_M:g} mm of noise an axis, mm": denoised(denoiser, clips, generator),
-        "samples": sampled(denoiser, clips, generator, hypotheses=arguments.hypotheses),
+        "samples": sampled(denoiser, clips, generator, hypotheses=options.hypotheses),
     }
-
-
-if __name__ == "__main__":
-    main()

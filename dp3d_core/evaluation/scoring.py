@@ -13,6 +13,7 @@ from dp3d_core.evaluation import methods
 from dp3d_core.evaluation.metrics import (
     Summary,
     fit_temperature_to_coverage,
+    oracle_best_clip_mpjpe_mm,
     oracle_best_joint_mpjpe_mm,
     oracle_best_pose_mpjpe_mm,
 )
@@ -20,8 +21,12 @@ from dp3d_core.evaluation.metrics import (
 ORACLES = {
     "oracle_best_of_m_pose_mpjpe_mm": oracle_best_pose_mpjpe_mm,
     "oracle_best_of_m_pose_p_mpjpe_mm": partial(oracle_best_pose_mpjpe_mm, procrustes=True),
+    "oracle_best_of_m_clip_mpjpe_mm": oracle_best_clip_mpjpe_mm,
+    "oracle_best_of_m_clip_p_mpjpe_mm": partial(oracle_best_clip_mpjpe_mm, procrustes=True),
     "oracle_best_of_m_joint_mpjpe_mm": oracle_best_joint_mpjpe_mm,
+    "oracle_best_of_m_joint_p_mpjpe_mm": partial(oracle_best_joint_mpjpe_mm, procrustes=True),
 }
+"""Of m hypotheses: chosen a frame ("pose"), a clip (the papers' P-Best), and a joint of a frame (J-Best)."""
 
 
 class NoAnswer(ValueError):

@@ -18,6 +18,8 @@ from dp3d_core.geometry.camera import Camera
 
 CAMERA_HEIGHT_M, DISTANCE_M, APART_M = 1.5, 4.0, 1.2
 _ANKLES = [3, 6]
+KEYPOINT_SIGMA_PX = 5.0
+"""Standard deviation of keypoints that come without a covariance."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +37,7 @@ class MotionOutput:
     seed: int = 0
     """Seed of the samples."""
     weights: str = "small"
-    """Weights by name or path."""
+    """Weights of a lifter by name or path, or of a prior (dp3d train-denoiser --prior)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,10 +64,12 @@ class CompleteCommand(MotionOutput):
 
 @dataclass(frozen=True, kw_only=True)
 class FitCommand(MotionOutput):
-    """Let the motion decide between the rival peaks of a detector's heatmaps.
+    """Find the motion that explains a detector's heatmaps, or keypoints that have rivals.
 
-    INPUT is an npz with heatmaps (T, 17, rows, columns) of the whole picture, stamps_s (T,), K (3, 3) and image_size_px
-    (width, height).
+    INPUT is an npz with stamps_s (T,), K (3, 3), image_size_px (width, height), and either heatmaps (T, 17, rows,
+    columns) of the whole picture or keypoints_px (T, 17, G, 2) with confidence (T, 17, G), several a joint where it has
+    rivals. A prior (dp3d train-denoiser --prior) follows the heatmaps' gradient and takes covariance_px
+    (T, 17, G, 2, 2); a network that lifts chooses among their peaks.
     """
 
     input: Positional[Path]
@@ -99,16 +103,39 @@ def complete(options: CompleteCommand) -> None:
 
 
 def fit(options: FitCommand) -> None:
-    """Write the motion that explains heatmaps."""
-    from dp3d_core.prior.evidence import modes_from_heatmaps
-
-    held = _load(options.input, ("heatmaps", "stamps_s", "K", "image_size_px"))
+    """Write the motion that explains heatmaps or keypoints."""
+    held = _load(options.input, ("stamps_s", "K", "image_size_px"))
     width, height = (int(side) for side in np.ravel(held["image_size_px"]))
     K = held["K"]
     camera = Camera(fx=K[0, 0], fy=K[1, 1], cx=K[0, 2], cy=K[1, 2], width=width, height=height)
-    modes = modes_from_heatmaps(held["heatmaps"], (width, height))
-    joints_m = _prior(options).fit(modes, held["stamps_s"], camera=camera, samples=options.samples, seed=options.seed)
+    joints_m = _fitted(_prior(options), held, camera=camera, samples=options.samples, seed=options.seed)
     _write(options, options.input.stem, joints_m, held["stamps_s"], camera, None, str(options.input))
+
+
+def _fitted(prior, held: dict[str, np.ndarray], *, camera: Camera, **options) -> np.ndarray:
+    """Motions (H, T, 17, 3) that explain the evidence of an input."""
+    from dp3d_core.prior.evidence import Modes, modes_from_heatmaps
+    from dp3d_core.prior.motion_prior import MotionPrior
+
+    guided = isinstance(prior, MotionPrior)
+    if "covariance_px" in held:
+        if not guided:
+            raise ValueError("covariance_px: expected a prior as --weights (dp3d train-denoiser --prior), got a lifter")
+        options["covariance_px"] = held["covariance_px"]
+    if "heatmaps" in held and guided:
+        return prior.fit_heatmaps(held["heatmaps"], held["stamps_s"], camera=camera, **options)
+    if "heatmaps" in held:
+        modes = modes_from_heatmaps(held["heatmaps"], (camera.width, camera.height))
+    elif {"keypoints_px", "confidence"} <= set(held):
+        keypoints_px, confidence = held["keypoints_px"], held["confidence"]
+        there = np.isfinite(keypoints_px).all(-1) & (confidence > 0)
+        modes = Modes(
+            np.where(there[..., None], keypoints_px, 0.0), np.full(there.shape, KEYPOINT_SIGMA_PX),
+            np.where(there, confidence, 0.0),
+        )  # fmt: skip
+    else:
+        raise ValueError(f"input: expected heatmaps, or keypoints_px and confidence, found {sorted(held)}")
+    return prior.fit(modes, held["stamps_s"], camera=camera, **options)
 
 
 def result_of(
@@ -132,10 +159,14 @@ def result_of(
 
 
 def _prior(options: MotionOutput):
+    from dp3d_core.model import motion_weights
     from dp3d_core.prior.guidance import Prior
+    from dp3d_core.prior.motion_prior import MotionPrior
 
     if options.samples < 1:
         raise ValueError(f"--samples: expected at least 1, got {options.samples}")
+    if motion_weights.holds_motion(options.weights):
+        return MotionPrior(motion_weights.load(options.weights).prior)
     return Prior(lifter(options.weights))
 
 

@@ -44,6 +44,15 @@ def save(path, *, denoiser=None, prior=None, provenance=None):
     part.replace(path)
 
 
+def holds_motion(path):
+    """Whether a file says that it is of this format; False also for names and for files of anything else."""
+    try:
+        with safe_open(path, framework="pt") as archive:
+            return json.loads((archive.metadata() or {}).get("dp3d", "{}")).get("format") == FORMAT
+    except (SafetensorError, OSError, ValueError):
+        return False
+
+
 def load(path):
     """Read a `MotionWeights`, ready to evaluate; ValueError says in one sentence what is wrong with a file."""
     try:

@@ -1,16 +1,16 @@
-"""Train the denoiser, or the prior, beside a frozen lifter: `python -m dp3d_core.training.denoiser --help`.
+"""`dp3d train-denoiser`: train the denoiser, or the prior, beside a frozen encoder.
 
-The lifter's answers to a pool of training sequences are computed once. The prior sees no 2D: it learns from the poses
-alone. Writes `weights.safetensors` (averaged weights) and a log to --out, every few minutes, and goes on with --resume.
+The encoder's answers to a pool of training sequences are computed once. The prior sees no 2D: it learns from the poses
+alone. Writes `weights.safetensors` (averaged weights) and to --out, every few minutes, and prints its losses.
 """
 # B batch, T frames
 
-import argparse
 import json
 import math
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import torch
 from safetensors import SafetensorError
@@ -159,33 +159,10 @@ def _write(out, denoiser, average, step, seconds):
     return averaged
 
 
-def main(argv=None):
-    """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m dp3d_core.training.denoiser", description=__doc__.split("\n")[0])
-    parser.add_argument("--encoder", metavar="FILE", help="weights of the frozen encoder")
-    parser.add_argument("--motions", required=True, help="mocap npz")
-    parser.add_argument("--out", required=True)
-    parser.add_argument("--prior", action="store_true", help="train the prior: 3D alone, no context")
-    parser.add_argument("--minutes", type=float, default=30.0)
-    parser.add_argument("--steps", type=int)
-    parser.add_argument("--sequences", type=int, default=4096, help="training sequences in the pool")
-    parser.add_argument("--frames", type=int, default=32, help="frames a sequence")
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--learning-rate", type=float, default=2e-3)
-    parser.add_argument("--start", help="weights of `motion_weights` to go on from")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--precision", default="bfloat16", choices=("float32", "bfloat16"))
-    parser.add_argument("--without", nargs="*", default=[], choices=("affinity", "parts", "actions", "hallucination"))
-    arguments = parser.parse_args(argv)
-    torch.set_num_threads(1)
-    try:
-        run(arguments)
-    except (ValueError, OSError, FloatingPointError) as error:
-        raise SystemExit(f"denoiser: {error}") from None
-
-
 def load_encoder(path):
     """The `small` encoder with the weights of a safetensors file, or the averaged ones of a training state, frozen."""
+    if path is None:
+        raise ValueError("--encoder: expected the weights of an encoder, got none; only --prior needs none")
     encoder = Encoder(PRESETS["small"], len(ACTIONS)).eval().requires_grad_(False)
     try:
         state = load_file(path)
@@ -196,35 +173,77 @@ def load_encoder(path):
     return encoder
 
 
-def run(arguments):
-    """What the command does, with its parsed arguments."""
-    bank = MotionBank(load_motions(arguments.motions).split("train"))
-    generator = torch.Generator().manual_seed(arguments.seed + 1000)
-    network, encoder = PRESETS["small"], None
-    config = DenoiserConfig(pose_scale_m=network.pose_scale_m, part_prompts=False)
-    if not arguments.prior:
-        if arguments.encoder is None:
-            raise ValueError("--encoder: expected the weights of an encoder, got none; only --prior needs none")
-        encoder = load_encoder(arguments.encoder)
-        config = replace(config, feature_width=network.frame_width, part_prompts=True, actions=len(ACTIONS))
-    pool = fill_pool(encoder, bank, arguments.sequences, arguments.frames, generator, network.pose_scale_m)
-    torch.manual_seed(arguments.seed)
-    off = {"affinity": {"affinity": False}, "parts": {"part_prompts": False}, "actions": {"actions": 0},
-           "hallucination": {"hallucinated_frames": 1}}  # fmt: skip
-    for name in arguments.without:
-        config = replace(config, **off[name])
-    if arguments.start:
-        found = motion_weights.load(arguments.start)
-        denoiser = (found.prior if arguments.prior else found.denoiser).requires_grad_(True)
+@dataclass(frozen=True, kw_only=True)
+class DenoiserTrainOptions:
+    """Train the denoiser beside a frozen encoder, or, with --prior, the prior on 3D alone."""
+
+    motions: str
+    """Motion file (.npz)."""
+    out: str
+    """Folder for the weights."""
+    encoder: str | None = None
+    """Weights of the frozen encoder, or a training state of it. The prior needs none."""
+    prior: bool = False
+    """Train the prior: 3D alone, no context."""
+    minutes: float = 30.0
+    """Minutes of training."""
+    steps: int | None = None
+    """Steps of training, in place of minutes."""
+    sequences: int = 4096
+    """Training sequences in the pool."""
+    frames: int = 32
+    """Frames of a sequence."""
+    batch: int = 8
+    """Sequences a step."""
+    learning_rate: float = 2e-3
+    """Peak learning rate."""
+    start: str | None = None
+    """Weights to go on from; their statistics are measured anew."""
+    without: tuple[Literal["affinity", "parts", "actions", "hallucination"], ...] = ()
+    """Parts to leave out, for an ablation."""
+    precision: Literal["float32", "bfloat16"] = "bfloat16"
+    """Autocast precision."""
+    seed: int = 0
+    """Seed of weights, data and noise."""
+
+
+def command(options: DenoiserTrainOptions) -> None:
+    """Train and write the weights."""
+    torch.set_num_threads(1)
+    if min(options.sequences, options.frames, options.batch) < 1 or not options.minutes > 0:
+        raise ValueError("--sequences, --frames, --batch, --minutes: expected numbers above 0")
+    bank = MotionBank(load_motions(options.motions).split("train"))
+    generator = torch.Generator().manual_seed(options.seed + 1000)
+    encoder = None if options.prior else load_encoder(options.encoder)
+    pool = fill_pool(encoder, bank, options.sequences, options.frames, generator, PRESETS["small"].pose_scale_m)
+    torch.manual_seed(options.seed)
+    if options.start is None:
+        denoiser = MotionDenoiser(_config(options.prior, options.without))
     else:
-        denoiser = MotionDenoiser(config)
-        prepare(denoiser, pool)
+        found = motion_weights.load(options.start)
+        denoiser = found.prior if options.prior else found.denoiser
+        if denoiser is None:
+            raise ValueError(f"--start: {options.start} holds no such network")
+        denoiser.requires_grad_(True)
+    prepare(denoiser, pool)
     train(
-        denoiser, pool, out=arguments.out, minutes=arguments.minutes, batch=arguments.batch, seed=arguments.seed,
-        learning_rate=arguments.learning_rate, precision=arguments.precision, steps=arguments.steps,
+        denoiser, pool, out=options.out, minutes=options.minutes, batch=options.batch, seed=options.seed,
+        learning_rate=options.learning_rate, precision=options.precision, steps=options.steps,
         say=lambda line: print(line, flush=True),
     )  # fmt: skip
 
 
-if __name__ == "__main__":
-    main()
+def _config(prior, without):
+    """The `DenoiserConfig` of the prior, or of the denoiser beside the preset `small`."""
+    network = PRESETS["small"]
+    if prior:
+        config = DenoiserConfig(pose_scale_m=network.pose_scale_m, part_prompts=False)
+    else:
+        config = DenoiserConfig(
+            pose_scale_m=network.pose_scale_m, feature_width=network.frame_width, actions=len(ACTIONS)
+        )
+    off = {"affinity": {"affinity": False}, "parts": {"part_prompts": False}, "actions": {"actions": 0},
+           "hallucination": {"hallucinated_frames": 1}}  # fmt: skip
+    for name in without:
+        config = replace(config, **off[name])
+    return config

@@ -298,6 +298,15 @@ def test_oracles_by_hand_and_their_order():
     assert m.oracle_best_joint_mpjpe_mm(hypotheses_m, truth_m, joints=(1,)) == pytest.approx([10.0])
 
 
+def test_the_best_of_a_clip_is_one_motion():
+    truth_m = np.zeros((2, 3, 3))
+    hypotheses_m = np.zeros((2, 2, 3, 3))
+    hypotheses_m[0, :, 1, 0] = [0.003, 0.060]
+    hypotheses_m[1, :, 1, 0] = [0.030, 0.012]
+    assert m.oracle_best_clip_mpjpe_mm(hypotheses_m, truth_m) == pytest.approx([10.0, 4.0])
+    assert m.oracle_best_pose_mpjpe_mm(hypotheses_m, truth_m) == pytest.approx([1.0, 4.0])
+
+
 @given(SEEDS)
 @settings(max_examples=20, deadline=None)
 def test_oracle_never_loses_to_any_hypothesis(seed):
@@ -313,6 +322,10 @@ def test_oracle_never_loses_to_any_hypothesis(seed):
     assert (joint <= pose + 1e-9).all()
     aligned = np.stack([m.p_mpjpe_mm(h, truth_m) for h in hypotheses_m])
     np.testing.assert_allclose(m.oracle_best_pose_mpjpe_mm(hypotheses_m, truth_m, procrustes=True), aligned.min(axis=0))
+    clip = m.oracle_best_clip_mpjpe_mm(hypotheses_m, truth_m, procrustes=True)
+    assert clip.mean() == pytest.approx(aligned.mean(axis=-1).min())
+    joint = m.oracle_best_joint_mpjpe_mm(hypotheses_m, truth_m, procrustes=True)
+    assert (joint <= aligned.min(axis=0) + 1e-9).all()
 
 
 def test_whatever_looks_at_the_truth_to_choose_is_called_oracle():

@@ -24,7 +24,11 @@ from dp3d_core.evaluation.metrics.motion import (
     power_above_mm2,
     static_jitter_rms_mm,
 )
-from dp3d_core.evaluation.metrics.oracle import oracle_best_joint_mpjpe_mm, oracle_best_pose_mpjpe_mm
+from dp3d_core.evaluation.metrics.oracle import (
+    oracle_best_clip_mpjpe_mm,
+    oracle_best_joint_mpjpe_mm,
+    oracle_best_pose_mpjpe_mm,
+)
 from dp3d_core.evaluation.metrics.pose import (
     AUC_THRESHOLDS_MM,
     JOINTS_14,
@@ -59,6 +63,7 @@ __all__ = [
     "mpjpe_mm",
     "mpjve_mm",
     "n_mpjpe_mm",
+    "oracle_best_clip_mpjpe_mm",
     "oracle_best_joint_mpjpe_mm",
     "oracle_best_pose_mpjpe_mm",
     "p_mpjpe_mm",
