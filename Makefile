@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 TENSORRT_VENV ?= .venv-tensorrt
+DETECTOR_VENV ?= .venv-detector
 
 # One thread for each process, as on a robot that has other work; DDS stays on this machine.
 export OMP_NUM_THREADS ?= 1
@@ -12,23 +13,31 @@ unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 IN_VENV = $(VENV)/bin/python
 CHECKED = dp3d_core dp3d_ros launch tests setup.py
 
-.PHONY: help environment demo test test-tensorrt check bench clean
+.PHONY: help environment demo webcam detector test test-tensorrt check bench clean
 
 help:
 	@echo "make demo           plays a real recording through the live node and films the people in 3D (build/demo/)"
+	@echo "make webcam         people in front of /dev/video0 in 3D (adds $(DETECTOR_VENV), 300 MB to download)"
+	@echo "make detector       makes $(DETECTOR_VENV) alone: MediaPipe for the detector node and for dp3d detect"
 	@echo "make test           runs the tests, also those of the ROS nodes, but the slow ones and TensorRT's"
 	@echo "make test-tensorrt  converts every graph for TensorRT, without a GPU (adds $(TENSORRT_VENV), 94 MB to download)"
 	@echo "make check          lints and checks the formatting"
 	@echo "make bench          times the lifter on this machine"
-	@echo "make clean          removes build products; the environments $(VENV) and $(TENSORRT_VENV) stay"
+	@echo "make clean          removes build products; the environments $(VENV), $(TENSORRT_VENV), $(DETECTOR_VENV) stay"
 	@echo "The first run makes $(VENV) from pinned packages; no ROS, no GPU needed."
-	@echo "Options: PYTHON=python3.11 VENV=.venv DEMO_ARGS='--help' TEST_ARGS='-k camera -x'"
+	@echo "Options: PYTHON=python3.11 VENV=.venv DEMO_ARGS='--help' WEBCAM_ARGS='a.mp4' TEST_ARGS='-k camera -x'"
 
 environment:
 	@.ci/environment "$(PYTHON)" "$(VENV)"
 
 demo: environment
 	@$(IN_VENV) -m dp3d_ros.demo $(DEMO_ARGS)
+
+detector:
+	@.ci/environment "$(PYTHON)" "$(DETECTOR_VENV)" detector
+
+webcam: environment detector
+	@DP3D_DETECTOR_PYTHON="$(abspath $(DETECTOR_VENV))/bin/python" $(IN_VENV) -m dp3d_ros.webcam $(WEBCAM_ARGS)
 
 test: environment
 	@echo "Running all tests but the slow ones (make test TEST_ARGS='-n 0 -m slow') and TensorRT's (make test-tensorrt)"

@@ -59,7 +59,7 @@ setup(
         "files": [OPENCV, "ezc3d>=1.5", "matplotlib>=3.8", "PyYAML>=6", "rosbags>=0.10", "tqdm>=4.60"],
         "ray": ["ray>=2.9"],
         # mediapipe 0.10.21 carries its pose model in the wheel and needs numpy 1: give it an environment of its own
-        "detector": ["mediapipe==0.10.21", "numpy<2", "opencv-python-headless<5", "tqdm>=4.60"],
+        "detector": ["mediapipe==0.10.21", "numpy<2", "opencv-python-headless<5", "scipy>=1.10", "tqdm>=4.60"],
         "prompts": ["open_clip_torch>=2.29"],
         "test": [
             *ROS_WHEELS,

@@ -39,6 +39,7 @@ COMMANDS = {
     "h36m": ("dp3d_core.data.h36m:command", "make a motion file from Human3.6M"),
     "fit-noise": ("dp3d_core.data.fit_noise:command", "compare the detector-noise model with detections and markers"),
     "plot-cameras": ("dp3d_core.data.plot_cameras:command", "draw the distribution of the training cameras"),
+    "webcam": ("dp3d_ros.webcam:command", "people in front of a camera, or in a video, in 3D"),
     "demo": ("dp3d_ros.demo.__main__:command", "play a recording through the live ROS node and film the people"),
 }
 """{subcommand: (module:function, one sentence)}."""

@@ -8,6 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from dp3d_core.config import StreamConfig
+from dp3d_ros.detector_node import DetectorConfig
 from dp3d_ros.lifter.causes import BACKEND, DROPS, ODDITIES, STREAM
 from dp3d_ros.node.parameters import NodeConfig, describe
 from dp3d_ros.player_node import PlayerConfig
@@ -16,6 +17,7 @@ from dp3d_ros.viewer_node import ViewerConfig
 
 NODES = {
     "lifter": (NodeConfig, StreamConfig),
+    "detector": (DetectorConfig,),
     "player": (PlayerConfig,),
     "recorder": (RecorderConfig,),
     "viewer": (ViewerConfig,),
@@ -64,6 +66,15 @@ TOPICS = {
         ("out", "/diagnostics", "diagnostic_msgs/DiagnosticArray", "reliable, 10",
          "1 Hz in every state: counts, rates, latencies p50/p95/p99, drops by cause, camera, backend, weights, last "
          "error"),
+    ),
+    "detector": (
+        ("in", "image", "sensor_msgs/Image", "best effort, 1",
+         "without `video`; bgr8, rgb8, bgra8, rgba8, mono8, yuv422 or yuv422_yuy2"),
+        ("out", "keypoints", "sensor_msgs/PointCloud2", "reliable, 10", "as `~/keypoints` of the lifter, with ids"),
+        ("out", "camera_info", "sensor_msgs/CameraInfo", "reliable, 10",
+         "with `video`: of `calibration`, else K = 0 and the picture's size"),
+        ("out", "/diagnostics", "diagnostic_msgs/DiagnosticArray", "reliable, 10",
+         "1 Hz: pictures, people, rate, latency of detection and from picture to keypoints, last error"),
     ),
     "player": (
         ("out", "keypoints", "sensor_msgs/PointCloud2", "reliable, 10", "as `~/keypoints` of the lifter"),

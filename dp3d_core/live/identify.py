@@ -175,6 +175,9 @@ class Identifier:
     def __init__(self, config: IdentifyConfig) -> None:
         self.config = config
         """May be exchanged between frames."""
+        from scipy.optimize import linear_sum_assignment  # half a second on a slow machine: not in the first frame
+
+        self._solve = linear_sum_assignment
         self._next_id = 0
         self._people = _People()
 
@@ -227,8 +230,6 @@ class Identifier:
 
         slack: how many times farther from the prediction than usual a body may be.
         """
-        from scipy.optimize import linear_sum_assignment
-
         people = self._people
         predicted_px, place_variance, size_variance = people.predict(rows, stamp_s)
         height_px = body_heights_px(predicted_px, people.trust[rows])
@@ -242,7 +243,7 @@ class Identifier:
         # a person whose place is unsure must not take the body of one whose place is sure
         cost += np.log(place_total / PLACE_NOISE**2) + 0.5 * np.log(size_total / SIZE_NOISE**2)
         cost = np.where(np.abs(found.log_scale) < MOST_RESCALE, cost, np.inf)
-        matched, bodies = linear_sum_assignment(np.minimum(cost, NEW_ID_COST))
+        matched, bodies = self._solve(np.minimum(cost, NEW_ID_COST))
         good = cost[matched, bodies] < NEW_ID_COST
         matched, bodies = matched[good], bodies[good]
         pair, who = (matched, bodies), rows[matched]

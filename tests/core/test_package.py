@@ -119,7 +119,8 @@ def test_wheel_puts_things_where_ros_looks(wheel):
 
 def test_every_node_has_an_executable_and_every_executable_its_node():
     assert {"lifter", "player", "recorder"} <= set(NODES)
-    assert [f"{node}_node.py" for node in NODES] == sorted(path.name for path in (ROOT / "dp3d_ros").glob("*_node.py"))
+    files = sorted(path.name for path in (ROOT / "dp3d_ros").glob("*_node.py"))
+    assert sorted(f"{node}_node.py" for node in NODES) == files
     for node in NODES:
         assert f"-m dp3d_ros.{node}_node" in (ROOT / "dp3d_ros" / "resource" / "bin" / node).read_text()
 

@@ -18,6 +18,7 @@ GRANTS = {
 CONNECTED = {"skeletons": "lifter/skeletons", "markers": "lifter/markers", "keypoints": "lifter/keypoints"}
 AS_IN_THE_POLICY = {
     "lifter": {"autostart": True, "use_sim_time": True},
+    "detector": {},
     "player": {"loop": True},
     "recorder": {},
     "viewer": {"show": "file"},

@@ -87,7 +87,7 @@ def test_a_node_has_the_topics_of_its_table(start, bench, tmp_path, node):
     if node == "viewer":
         pytest.importorskip("rerun")
     parameters = {
-        "player": {"clock": True}, "recorder": {"output": str(tmp_path / "a.npz")},
+        "detector": {}, "player": {"clock": True}, "recorder": {"output": str(tmp_path / "a.npz")},
         "viewer": {"show": "file", "file": str(tmp_path / "a.rrd")},
     }  # fmt: skip
     start(node, **parameters[node])
