@@ -22,6 +22,7 @@ ROS_WHEELS = [
     "ros-visualization-msgs==5.5.1",
 ]
 OPENCV = "opencv-python-headless>=4.8"
+TORCH = "torch>=2.4"
 
 setup(
     name=NAME,
@@ -46,12 +47,14 @@ setup(
         (f"lib/{NAME}", sorted(glob("dp3d_ros/resource/bin/*"))),
     ],
     zip_safe=False,
-    install_requires=["numpy>=1.24", "torch>=2.4", "safetensors>=0.4.3", "scipy>=1.10", "tyro>=1.0"],
+    install_requires=["numpy>=1.24", "safetensors>=0.4.3", "scipy>=1.10", "tyro>=1.0"],
     extras_require={
         "ros": ROS_WHEELS,
         "demo": [*ROS_WHEELS, OPENCV, "tqdm>=4.60"],
-        "train": ["matplotlib>=3.8", "tensorboard>=2.14", "tqdm>=4.60"],
-        "tensorrt": ["torch-tensorrt>=2.4"],
+        # for training, for lifting whole sequences and for the first engines of new weights
+        "torch": [TORCH],
+        "train": [TORCH, "matplotlib>=3.8", "tensorboard>=2.14", "tqdm>=4.60"],
+        "tensorrt": [TORCH, "torch-tensorrt>=2.6"],
         # converts and builds engines also over the CPU build of torch, so tests of that need no GPU; pins as in .ci
         "tensorrt-rtx": ["torch-tensorrt-rtx==2.13.0"],
         "cpu": ["openvino>=2024.4"],
@@ -60,10 +63,11 @@ setup(
         "ray": ["ray>=2.9"],
         # mediapipe 0.10.21 carries its pose model in the wheel and needs numpy 1: give it an environment of its own
         "detector": ["mediapipe==0.10.21", "numpy<2", "opencv-python-headless<5", "scipy>=1.10", "tqdm>=4.60"],
-        "prompts": ["open_clip_torch>=2.29"],
+        "prompts": [TORCH, "open_clip_torch>=2.29"],
         "test": [
             *ROS_WHEELS,
             OPENCV,
+            TORCH,
             "hypothesis>=6.100",
             "pytest>=8",
             "pytest-timeout>=2.3",

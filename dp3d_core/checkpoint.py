@@ -20,7 +20,12 @@ from dp3d_core.config import ModelConfig, from_dict, to_dict
 if TYPE_CHECKING:
     from dp3d_core.model import Denoiser
 
+NO_TORCH = "PyTorch is not installed; pip install 'dp3d_ros[torch]'"
 FORMAT, VERSION = "dp3d-denoiser", 1
+
+
+class WeightsError(ValueError):
+    """The weights do not fit their own description."""
 
 
 class Checkpoint:
@@ -39,13 +44,15 @@ class Checkpoint:
         provenance: dict,
         denoiser: "Denoiser | None" = None,
         config: ModelConfig | None = None,
-        arrays: dict[str, np.ndarray] | None = None,
+        digest: str = "",
         path: Path | None = None,
     ):
         self.actions, self.temperature, self.provenance, self.path = actions, temperature, provenance, path
         if denoiser is not None:
             self.denoiser, config = denoiser, denoiser.config
-        self.config, self._arrays = config, arrays
+        self.config = config
+        if digest:
+            self.digest = digest
 
     @cached_property
     def denoiser(self) -> "Denoiser":
@@ -54,9 +61,12 @@ class Checkpoint:
 
         from dp3d_core.model import Denoiser
 
+        arrays = _contents(self.path)[1]
+        if _digest(arrays) != self.digest:
+            raise WeightsError(f"weights: {self.path} changed since it was read; start again")
         try:
             denoiser = Denoiser(self.config, len(self.actions))
-            state = {name: torch.from_numpy(array) for name, array in self._arrays.items()}
+            state = {name: torch.from_numpy(array) for name, array in arrays.items()}
             denoiser.load_state_dict(state, strict=True)
         except (RuntimeError, ValueError, TypeError) as error:
             raise _unfit(self.path, error) from None
@@ -70,14 +80,7 @@ class Checkpoint:
     @cached_property
     def digest(self) -> str:
         """Hex digest of all parameters and buffers, by name."""
-        arrays = self._arrays
-        if arrays is None:
-            arrays = {name: value.detach().cpu().numpy() for name, value in self.denoiser.state_dict().items()}
-        digest = hashlib.sha256()
-        for name, value in sorted(arrays.items()):
-            digest.update(f"{name} {value.shape} {value.dtype}\n".encode())
-            digest.update(np.ascontiguousarray(value))
-        return digest.hexdigest()
+        return _digest({name: value.detach().cpu().numpy() for name, value in self.denoiser.state_dict().items()})
 
 
 def save(
@@ -123,12 +126,7 @@ def load(weights: str | Path) -> Checkpoint:
 def read(weights: str | Path) -> Checkpoint:
     """The same without PyTorch: whether the weights fit the network is known when the denoiser is made."""
     path = locate(weights)
-    try:
-        with safe_open(path, framework="numpy") as archive:
-            head = (archive.metadata() or {}).get("dp3d")
-            arrays = {name: archive.get_tensor(name) for name in archive.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"weights: {path} is not a safetensors file ({error}); train or download it again") from None
+    head, arrays = _contents(path)
     if head is None:
         raise ValueError(f"weights: {path} is a safetensors file but not one of dp3d's; expected metadata 'dp3d'")
     try:
@@ -151,13 +149,31 @@ def read(weights: str | Path) -> Checkpoint:
     if not all(np.isfinite(value).all() for value in arrays.values()):
         raise ValueError(f"weights: {path} holds values that are not finite; train again from an earlier checkpoint")
     return Checkpoint(
-        actions=actions, temperature=temperature, provenance=head.get("provenance", {}), config=config, arrays=arrays,
-        path=path,
+        actions=actions, temperature=temperature, provenance=head.get("provenance", {}), config=config,
+        digest=_digest(arrays), path=path,
     )  # fmt: skip
+
+
+def _contents(path):
+    """dp3d's metadata as a string, or None, and all arrays by name."""
+    try:
+        with safe_open(path, framework="numpy") as archive:
+            arrays = {name: archive.get_tensor(name) for name in archive.keys()}  # noqa: SIM118
+            return (archive.metadata() or {}).get("dp3d"), arrays
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"weights: {path} is not a safetensors file ({error}); train or download it again") from None
+
+
+def _digest(arrays):
+    digest = hashlib.sha256()
+    for name, value in sorted(arrays.items()):
+        digest.update(f"{name} {value.shape} {value.dtype}\n".encode())
+        digest.update(np.ascontiguousarray(value))
+    return digest.hexdigest()
 
 
 def _unfit(path, error):
     # torch lists every tensor, on as many lines
     why = " ".join(str(error).split())
     why = why if len(why) <= 400 else f"{why[:400]} ..."
-    return ValueError(f"weights: {path} does not fit its own description: {why}")
+    return WeightsError(f"weights: {path} does not fit its own description: {why}")

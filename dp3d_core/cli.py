@@ -74,6 +74,10 @@ def run(name: str, argv: Sequence[str] | None = None) -> None:
         command(parse(options_of(command), argv, prog=f"dp3d {name}"))
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+    except ModuleNotFoundError as error:
+        from dp3d_core.checkpoint import NO_TORCH
+
+        raise _mistake(name, NO_TORCH if error.name == "torch" else str(error)) from error
     except (*MISTAKES, _BadValue) as error:
         raise _mistake(name, str(error)) from error
 

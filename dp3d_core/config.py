@@ -113,6 +113,11 @@ class ModelConfig:
         if self.hallucinated_frames % 2 == 0:
             raise ValueError(f"ModelConfig.hallucinated_frames: expected an odd number, got {self.hallucinated_frames}")
 
+    @property
+    def groups(self) -> int:
+        """Groups of temporal tokens: 17 where a token is a joint, else 1."""
+        return 17 if self.temporal_token == "joint" else 1
+
 
 PRESETS = {
     "small": ModelConfig(),

@@ -1,41 +1,51 @@
-"""The facade: load weights once, lift whole sequences offline, or open live streams."""
+"""The facade: load weights once, lift whole sequences offline, or open live streams.
+
+Importing this and streaming with engines that were built before import no PyTorch.
+"""
 # T frames, K keypoints of the source, J = 17 joints, H hypotheses
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from functools import cached_property
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dp3d_core import checkpoint, offline
+from dp3d_core import checkpoint
 from dp3d_core.backends import make_backend, place
 from dp3d_core.config import LOOKAHEADS, LiftConfig, ModelConfig, StreamConfig, changed, from_dict
 from dp3d_core.geometry.camera import Camera
 from dp3d_core.geometry.camera_pose import CameraPose
 from dp3d_core.live.stream import Stream
 from dp3d_core.live.streams import Streams
-from dp3d_core.model.sampler import aggregate_placed
 from dp3d_core.types import Lifted
+
+if TYPE_CHECKING:
+    from dp3d_core.model import Denoiser
 
 
 class Lifter:
-    """A loaded denoiser. Load with `Lifter.load`; one may serve many streams."""
+    """A network and what runs it. Load with `Lifter.load`; one may serve many streams."""
 
     def __init__(self, loaded, *, weights_name: str = "", backend: Any = "auto", **engines: Any):
         self.weights_name = weights_name
         self.actions, self.temperature = loaded.actions, loaded.temperature
         self.provenance = loaded.provenance
-        self.denoiser = loaded.denoiser
-        self._backend = make_backend(backend, loaded.denoiser, **engines) if isinstance(backend, str) else backend
+        self._loaded = loaded
+        self._backend = make_backend(backend, loaded, **engines) if isinstance(backend, str) else backend
 
     @classmethod
     def load(cls, weights: str = "small", *, backend: Any = "auto", device: str = "cpu", **engines: Any) -> "Lifter":
         """Weights by shipped name or path; ValueError says in one sentence what is wrong with them, or the device.
 
         backend and engines (threads, precision, cache_dir): see `dp3d_core.backends.make_backend`. A backend may also
-        be any object with its methods.
+        be any object with its methods. On a CPU PyTorch is not imported for this: whether the weights fit their own
+        description may then be known only when engines are built (`warm_up`) or the first sequence is lifted.
         """
-        loaded = checkpoint.load(weights)
-        place(loaded.denoiser, device)
+        loaded = checkpoint.read(weights)
+        if device != "cpu" or sys.modules.get("torch") is not None:
+            place(loaded.denoiser, device)
         return cls(loaded, weights_name=str(weights), backend=backend, **engines)
 
     @property
@@ -56,7 +66,12 @@ class Lifter:
     @property
     def config(self) -> ModelConfig:
         """The network's shape."""
-        return self.denoiser.config
+        return self._loaded.config
+
+    @cached_property
+    def denoiser(self) -> "Denoiser":
+        """The network in PyTorch."""
+        return self._loaded.denoiser
 
     @property
     def refines(self) -> bool:
@@ -83,7 +98,7 @@ class Lifter:
         return Streams(
             backend=self._backend,
             model=self.config,
-            groups=self.denoiser.groups,
+            groups=self.config.groups,
             actions=self.actions,
             temperature=self.temperature,
             cameras=cameras,
@@ -98,7 +113,9 @@ class Lifter:
         progress: Callable[[str], Any] = lambda text: None,
     ) -> None:
         """Build the engines for up to `people` in each of `cameras` that share their passes (seconds, once: they are
-        kept on disk) and run the step a few times. progress(text) is told what is done next."""
+        kept on disk) and run the step a few times. progress(text) is told what is done next.
+
+        This may run in a thread of its own: streams are served as soon as the first engine is there."""
         self._backend.prepare(people * cameras, lookahead + 1, progress=progress)
         camera = Camera.from_fov(width=640, height=480)
         streams = self.streams(
@@ -130,6 +147,7 @@ class Lifter:
         "jpma" and "jpma_soft", about the estimated root. `flip` is the papers' test-time flip (VideoPose3D).
         action_probability (A,) is an oracle for evaluation. ValueError says which argument does not fit.
         """
+        offline = _offline()
         config = changed(config or LiftConfig(), options)
         pose_m, sigma_m, probability, seen = self._infer(
             keypoints_px, confidence, stamps_s, camera, config, action_probability, pose
@@ -137,6 +155,8 @@ class Lifter:
         placed = offline.place(pose_m.mean(0)[None], sigma_m, seen, config.person_height_m)
         joints_cam_m = placed.joints_cam_m[0]
         if config.aggregate != "mean":
+            from dp3d_core.model.sampler import aggregate_placed
+
             several = offline.place(pose_m, sigma_m, seen, config.person_height_m).joints_cam_m
             joints_cam_m = aggregate_placed(several, seen.rays, seen.confidence, config.aggregate)
         return Lifted(
@@ -170,6 +190,7 @@ class Lifter:
         By default 20. Returns joints_cam_m (H, T, 17, 3) metres in the camera and sigma_m (T, 17), the doubt about
         their mean. With one sample: the point estimate alone.
         """
+        offline = _offline()
         config = changed(config or LiftConfig(samples=20), options)
         if config.aggregate != "mean":
             raise ValueError(f"aggregate: expected none, got {config.aggregate!r}; `lift` makes one pose of hypotheses")
@@ -180,6 +201,7 @@ class Lifter:
 
     def _infer(self, keypoints_px, confidence, stamps_s, camera, config: LiftConfig, action_probability, pose):
         """Poses (H, T, 17, 3) and sigma (T, 17) in metres, action probabilities (T, A), and what was `Observed`."""
+        offline = _offline()
         if (config.steps > 1 or config.samples > 1) and not self.refines:
             raise ValueError(
                 f"steps, samples: expected 1 and 1, got {config.steps} and {config.samples}; these weights are a plain "
@@ -218,3 +240,12 @@ def _in_fixed_frame(joints_cam_m: np.ndarray, poses: list[CameraPose | None]) ->
             return None
         fixed.append(pose.to_fixed(joints))
     return np.stack(fixed).astype(np.float32)
+
+
+def _offline() -> ModuleType:
+    """`dp3d_core.offline`; ImportError names the extra that brings PyTorch."""
+    try:
+        from dp3d_core import offline
+    except ModuleNotFoundError as error:
+        raise ImportError(f"lifting a whole sequence: {checkpoint.NO_TORCH}") from error
+    return offline

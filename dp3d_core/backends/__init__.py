@@ -8,29 +8,31 @@ sequences of any length in PyTorch.
 
 import logging
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from dp3d_core.backends.compiled import CompiledEngines
 from dp3d_core.backends.cpu import CpuEngines
-from dp3d_core.backends.parity import LIMIT_MM
 from dp3d_core.backends.served import Served
 from dp3d_core.backends.tensorrt import TensorRTEngines
-from dp3d_core.model.denoiser import Denoiser
+from dp3d_core.checkpoint import Checkpoint
+from dp3d_core.config import PRECISIONS
+
+if TYPE_CHECKING:
+    from dp3d_core.model import Denoiser
 
 _BUILDERS = {"cpu": CpuEngines, "compile": CompiledEngines, "tensorrt": TensorRTEngines}
 BACKENDS = ("auto", "eager", *_BUILDERS)
 log = logging.getLogger(__name__)
 
 
-def available(device: str | torch.device = "cpu") -> tuple[list[str], list[tuple[str, str]]]:
+def available(device: str = "cpu") -> tuple[list[str], list[tuple[str, str]]]:
     """Names of the backends that can run weights on `device` here, and [(name, why not)] of the others."""
-    missing = {name: builder.missing(torch.device(device)) for name, builder in _BUILDERS.items()}
+    missing = {name: builder.missing(device) for name, builder in _BUILDERS.items()}
     usable = ["eager", *(name for name, why in missing.items() if why is None)]
     return usable, [(name, why) for name, why in missing.items() if why is not None]
 
 
-def place(denoiser: Denoiser, device: str | torch.device) -> Denoiser:
+def place(denoiser: "Denoiser", device: str) -> "Denoiser":
     """The denoiser, moved to `device`; ValueError says why there is none such here."""
     try:
         return denoiser.to(device)
@@ -43,7 +45,12 @@ def place(denoiser: Denoiser, device: str | torch.device) -> Denoiser:
 
 
 def make_backend(
-    name: str, denoiser: Denoiser, *, threads: int = 1, precision: str = "float32", cache_dir: str | Path | None = None
+    name: str,
+    network: "Checkpoint | Denoiser",
+    *,
+    threads: int = 1,
+    precision: str = "float32",
+    cache_dir: str | Path | None = None,
 ) -> Served:
     """The backend called `name`; ValueError lists the known ones, and the precisions.
 
@@ -53,11 +60,13 @@ def make_backend(
     more than one gains little and stalls beside busy processes. precision: of the engines; a backend that steps in for
     another runs in float32.
     """
+    if not isinstance(network, Checkpoint):
+        network = Checkpoint(denoiser=network, actions=(), temperature=1.0, provenance={})
     if name not in BACKENDS:
         raise ValueError(f"backend: expected one of {list(BACKENDS)}, got {name!r}")
-    if precision not in LIMIT_MM:
-        raise ValueError(f"precision: expected one of {list(LIMIT_MM)}, got {precision!r}")
-    device = next(denoiser.parameters()).device.type
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision: expected one of {list(PRECISIONS)}, got {precision!r}")
+    device = network.device.split(":")[0]
     if name == "auto":
         chosen = ("tensorrt", "compile") if device == "cuda" else ("cpu",)
         why = f"auto: weights on {device}"
@@ -66,6 +75,6 @@ def make_backend(
     builders = [_BUILDERS[item] for item in chosen]
     if name != "eager" and device == "cpu" and (chosen, precision) != (("cpu",), "float32"):
         builders.append(_BUILDERS["cpu"])
-    backend = Served(denoiser, builders, threads=threads, precision=precision, cache_dir=cache_dir, why=why)
+    backend = Served(network, builders, threads=threads, precision=precision, cache_dir=cache_dir, why=why)
     log.info("backend: %s (%s)", backend.name, backend.note)
     return backend

@@ -24,8 +24,9 @@ def build(
     from dp3d_core import checkpoint
     from dp3d_core.backends import make_backend, place
 
-    denoiser = place(checkpoint.load(weights).denoiser, device)
-    made = make_backend(backend, denoiser, threads=threads, precision=precision, cache_dir=out)
+    network = checkpoint.load(weights)
+    place(network.denoiser, device)
+    made = make_backend(backend, network, threads=threads, precision=precision, cache_dir=out)
     wanted = made.name if backend == "auto" else backend, precision
     if made.name == "eager" or (made.name, made.precision) != wanted:
         raise RuntimeError(f"there is nothing to build: {made.note}")

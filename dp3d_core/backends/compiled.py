@@ -3,11 +3,13 @@
 import shutil
 import sys
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
-import torch
 
-from dp3d_core.model.denoiser import Denoiser
+from dp3d_core.backends.exported import Exported
+from dp3d_core.backends.shape import Shape, powers_of_two
+from dp3d_core.checkpoint import Checkpoint
 
 
 class CompiledEngines:
@@ -15,18 +17,21 @@ class CompiledEngines:
 
     name = "compile"
     storable = False
+    sizes = staticmethod(powers_of_two)
 
-    def __init__(self, denoiser: Denoiser, *, threads: int = 1, precision: str = "float32"):
+    def __init__(self, network: Checkpoint, exported: Exported, *, threads: int = 1, precision: str = "float32"):
         if precision != "float32":
             raise ValueError(f"precision: torch.compile serves float32 here, got {precision!r}")
-        self._device = next(denoiser.parameters()).device
+        self._network = network
 
     @staticmethod
-    def missing(device: torch.device) -> str | None:
+    def missing(device: str) -> str | None:
         """Why it cannot run here, or None."""
         if sys.platform == "win32":
             return "torch.compile is not used on Windows"
-        if device.type == "cuda":
+        if find_spec("torch") is None:
+            return "PyTorch is not installed"
+        if device.startswith("cuda"):
             return None if find_spec("triton") is not None else "triton is not installed"
         found = any(shutil.which(name) for name in ("g++", "c++", "clang++"))
         return None if found else "no C++ compiler; install g++"
@@ -36,22 +41,26 @@ class CompiledEngines:
         """Nothing of it is stored by us."""
         return ""
 
-    def build(self, shape, module, example):
+    def build(self, shape: Shape) -> tuple["Engine", None]:
         """An engine; there is no blob."""
-        options = {"mode": "max-autotune"} if self._device.type == "cuda" else {}
-        compiled = torch.compile(module.to(self._device), fullgraph=True, dynamic=False, **options)
-        return Engine(compiled, self._device), None
+        return Engine(self._network.denoiser), None
 
 
 class Engine:
-    """A compiled module as a function of NumPy arrays."""
+    """A compiled step as a function of NumPy arrays."""
 
-    def __init__(self, compiled, device: torch.device):
-        self._compiled, self._device = compiled, device
+    def __init__(self, denoiser: Any):
+        import torch
 
-    @torch.inference_mode()
+        from dp3d_core.backends.graphs import RollingStep
+
+        self._torch, self._device = torch, next(denoiser.parameters()).device
+        options = {"mode": "max-autotune"} if self._device.type == "cuda" else {}
+        self._compiled = torch.compile(RollingStep(denoiser).eval(), fullgraph=True, dynamic=False, **options)
+
     def __call__(self, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
         """See `dp3d_core.backends`."""
-        outputs = self._compiled(*(torch.from_numpy(array).to(self._device) for array in arrays))
-        # a CUDA graph's outputs are overwritten by its next replay
-        return tuple(output.cpu().numpy().copy() for output in outputs)
+        with self._torch.inference_mode():
+            outputs = self._compiled(*(self._torch.from_numpy(array).to(self._device) for array in arrays))
+            # a CUDA graph's outputs are overwritten by its next replay
+            return tuple(output.cpu().numpy().copy() for output in outputs)

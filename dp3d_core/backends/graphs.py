@@ -7,14 +7,6 @@ from torch import Tensor, nn
 from dp3d_core.model.denoiser import SEEN_CHANNELS, Context, Denoiser
 from dp3d_core.model.diffusion import triangular_levels
 
-BATCHES = (1, 2, 4, 8, 16)
-"""People for which engines are built; a number between two is filled up to the larger."""
-
-
-def fitting_batch(people: int) -> int:
-    """The smallest size that holds this many people: one of `BATCHES`, or the next power of two."""
-    return next((size for size in BATCHES if size >= people), 1 << max(people - 1, 0).bit_length())
-
 
 class RollingStep(nn.Module):
     """`Denoiser.step` with flat tensors in and out, as in `signature`."""

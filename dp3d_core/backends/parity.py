@@ -1,6 +1,7 @@
 """How far an engine's answers are from eager float32, all six of them, and how far they may be."""
 # B streams, F frames, N rows, A actions
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -36,19 +37,16 @@ class Distance(NamedTuple):
 
 
 class Parity:
-    """Compares engines of one precision with eager, on people who walk (`walk`); eager is asked once for each N."""
+    """Compares engines of one precision with eager, on people who walk; answers(N): `walk.stream_answers` of eager."""
 
-    def __init__(self, eager: Step, config: ModelConfig, precision: str):
-        self._eager, self._config, self._precision = eager, config, precision
-        self._expected = {}
+    def __init__(self, answers: Callable[[int], list[np.ndarray]], config: ModelConfig, precision: str):
+        self._answers, self._config, self._precision = answers, config, precision
 
     def check(self, engine: Step, people: int, rows: int) -> Distance:
         """The `Distance` of an engine for this many people; ParityError if it is more than the precision may have."""
-        if rows not in self._expected:
-            self._expected[rows] = stream_answers(self._eager, self._config, rows)
         answers = stream_answers(engine, self._config, rows, people)
         again = np.arange(len(answers[0])) % STREAMS
-        found = distance(answers, [array[again] for array in self._expected[rows]], self._config.pose_scale_m)
+        found = distance(answers, [array[again] for array in self._answers(rows)], self._config.pose_scale_m)
         precision = self._precision
         limit = Distance(*[LIMIT_MM[precision]] * 2, *[LIMIT_SHARE[precision]] * 2)
         if not all(value < most for value, most in zip(found, limit)):

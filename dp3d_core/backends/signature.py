@@ -4,8 +4,7 @@ Per arriving frame of a stream: rows are the working window, oldest first, the n
 """
 # B people, N rows, C cached frames, L blocks, G groups, D width, A actions, S pooling times, H pooled features
 
-from dp3d_core.config import ModelConfig
-from dp3d_core.model.prompts import POOL_TIMES_S, POOL_WIDTH
+from dp3d_core.config import POOL_TIMES_S, POOL_WIDTH, ModelConfig
 
 OUTPUTS = ("clean", "log_variance", "action_logits", "keys", "values", "pooled")
 """Of the step, in order: (B, N, 17, 3), (B, N, 17), (B, A), the new frame's (B, L, G, D) twice, and (B, S, H + 1)."""
@@ -13,8 +12,8 @@ OUTPUTS = ("clean", "log_variance", "action_logits", "keys", "values", "pooled")
 
 def input_shapes(config: ModelConfig, people: int, rows: int) -> dict[str, tuple[int, ...]]:
     """{name: shape} of the step's inputs, in order; all are float32."""
-    cached, groups = config.window_frames - 1, 17 if config.temporal_token == "joint" else 1
-    memory = (people, config.frame_layers, groups, cached, config.frame_width)
+    cached = config.window_frames - 1
+    memory = (people, config.frame_layers, config.groups, cached, config.frame_width)
     return {
         "noisy": (people, rows, 17, 3), "seen": (people, rows, 17, 4), "noise_level": (people, rows),
         "stamps_s": (people, rows), "keys": memory, "values": memory, "filled": (people, cached + rows),

@@ -10,9 +10,8 @@ from collections.abc import Callable
 import numpy as np
 
 from dp3d_core.backends.signature import INPUTS, OUTPUTS, input_shapes
-from dp3d_core.config import ModelConfig
+from dp3d_core.config import POOL_TIMES_S, ModelConfig
 from dp3d_core.geometry.observation import follow_all, observe
-from dp3d_core.model.prompts import POOL_TIMES_S
 from dp3d_core.skeleton import JOINT_NAMES, PARENTS
 
 INTERVALS_S = np.array([1 / 30, 1 / 7])

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 
 from dp3d_core.backends.graphs import RollingStep, rolling_example
-from dp3d_core.backends.served import Shape
+from dp3d_core.backends.shape import Shape
 from dp3d_core.backends.tensorrt import TensorRTEngines
 from dp3d_core.bench.limits import limit_ms, linear_shapes, multiply_accumulates, products, weight_bytes
+from dp3d_core.checkpoint import Checkpoint
 
 CALLS = 200
 
@@ -65,8 +66,8 @@ def subjects(denoiser, shape, inputs):
         return lambda: function(*inputs)
 
     def tensorrt(precision):
-        builder = TensorRTEngines(denoiser, precision=precision)
-        return builder.build(shape, step, inputs)[0].replay
+        network = Checkpoint(denoiser=denoiser, actions=(), temperature=1.0, provenance={})
+        return TensorRTEngines(network, None, precision=precision).build(shape)[0].replay
 
     return [
         ("eager", torch.float32, lambda: lambda: step(*inputs)),

@@ -4,7 +4,14 @@ import torch
 from helpers import random_denoiser
 
 from dp3d_core.backends.graphs import RollingStep, rolling_example
+from dp3d_core.backends.shape import powers_of_two
 from dp3d_core.backends.signature import INPUTS
+from dp3d_core.checkpoint import Checkpoint
+
+
+def loaded(denoiser):
+    """What backends take: a denoiser as if it had been loaded."""
+    return Checkpoint(denoiser=denoiser, actions=(), temperature=1.0, provenance={})
 
 
 def network(config=None, seed=0):
@@ -24,9 +31,10 @@ class Echo:
     """A builder whose engines are eager PyTorch; `wrong` shifts them, `fail_after` breaks them."""
 
     name, storable, reason, wrong, fail_after, built = "echo", True, None, 0.0, None, 0
+    sizes = staticmethod(powers_of_two)
 
-    def __init__(self, denoiser, *, threads, precision):
-        self.step = RollingStep(denoiser)
+    def __init__(self, network, exported, *, threads, precision):
+        self.step = RollingStep(network.denoiser)
 
     @classmethod
     def missing(cls, device):
@@ -36,7 +44,7 @@ class Echo:
     def facts(cls):
         return cls.name
 
-    def build(self, shape, module, example):
+    def build(self, shape):
         type(self).built += 1
         return self.load(b"echo"), b"echo"
 

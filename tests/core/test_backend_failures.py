@@ -10,14 +10,16 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from engines import arrays, echo, network
+from engines import arrays, echo, loaded, network
 
 from dp3d_core import Lifter, backends
 from dp3d_core.backends import available, cache, compiled, cpu, make_backend, tensorrt
 from dp3d_core.backends.cache import EngineCache
 from dp3d_core.backends.graphs import RollingStep
-from dp3d_core.backends.served import Served, Shape
-from dp3d_core.backends.tensorrt import Engine, TensorRTEngines
+from dp3d_core.backends.served import Served
+from dp3d_core.backends.shape import Shape
+from dp3d_core.backends.tensorrt import TensorRTEngines
+from dp3d_core.backends.tensorrt_engine import Engine
 from dp3d_core.cli import run as dp3d
 
 
@@ -28,7 +30,7 @@ def denoiser():
 
 def test_a_missing_extra_is_said_and_the_next_serves(denoiser, tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
-        backend = Served(denoiser, [echo(name="first", reason="pip install first"), echo(name="second")],
+        backend = Served(loaded(denoiser), [echo(name="first", reason="pip install first"), echo(name="second")],
                          cache_dir=tmp_path)  # fmt: skip
     assert backend.name == "second" and backend.counters["backend_missing"] == 1
     assert "pip install first" in caplog.text and "pip install first" in backend.note
@@ -65,8 +67,8 @@ def test_on_a_cpu_the_cpu_engine_in_float32_is_before_eager(denoiser, tmp_path, 
         raise TypeError("no converter for aten.sideways")
 
     class Asked(echo(name=name, build=build)):
-        def __init__(self, denoiser, *, threads, precision):
-            self.step, made[:] = RollingStep(denoiser), [*made, precision]
+        def __init__(self, network, exported, *, threads, precision):
+            self.step, made[:] = RollingStep(network.denoiser), [*made, precision]
             # the CPU engine is the same class both times
             if len(made) > 1:
                 self.build = lambda *_: (self.load(b"echo"), b"echo")
@@ -114,7 +116,7 @@ def test_libraries_of_another_cuda_are_named_and_the_next_serves(denoiser, tmp_p
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "torch_tensorrt", raising=False)
     monkeypatch.setattr(torch.cuda, "device", nullcontext)
-    backend = Served(denoiser, [WithoutGpu, echo(name="next")], cache_dir=tmp_path / "engines")
+    backend = Served(loaded(denoiser), [WithoutGpu, echo(name="next")], cache_dir=tmp_path / "engines")
     assert backend.prepare(1)
     assert backend.name == "next" and backend.counters["build_failed"] == 1 and "libcudart.so.12" in backend.note
 
@@ -132,11 +134,11 @@ def test_an_engine_that_tensorrt_refuses_is_built_anew(denoiser, tmp_path, monke
     monkeypatch.setitem(sys.modules, "tensorrt", fake)
     monkeypatch.setitem(sys.modules, "torch_tensorrt", ModuleType("torch_tensorrt"))
     monkeypatch.setattr(torch.cuda, "device", nullcontext)
-    backend = Served(denoiser, [WithoutGpu], cache_dir=tmp_path)
-    backend._cache.store(backend._facts(Shape(1, 1)), b"of another GPU")
+    backend = Served(loaded(denoiser), [WithoutGpu], cache_dir=tmp_path)
+    backend._cache.store("engine", backend._facts(Shape(1, 1)), b"of another GPU")
     with pytest.raises(ValueError, match="another GPU or version"):
         Engine(b"of another GPU", "cpu")
-    own = lambda self, *_: (echo()(denoiser, threads=1, precision="float32").load(b"echo"), b"echo")  # noqa: E731
+    own = lambda self, *_: (echo()(loaded(denoiser), None, threads=1, precision="").load(b"echo"), b"echo")  # noqa: E731
     monkeypatch.setattr(WithoutGpu, "build", own)
     assert backend.prepare(1)
     assert backend.name == "tensorrt" and backend.counters == {"cache_corrupt": 1, "cache_hit": 1}
@@ -148,8 +150,8 @@ def test_engines_of_another_gpu_cuda_or_version_are_not_found(denoiser, tmp_path
         monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: gpu)
         monkeypatch.setattr(torch.version, "cuda", cuda)
         monkeypatch.setattr(cache, "versions", lambda *_: found)
-        builder = echo(facts=lambda self: TensorRTEngines(denoiser).facts())
-        assert Served(denoiser, [builder], cache_dir=tmp_path).prepare(1)
+        builder = echo(facts=lambda self: TensorRTEngines(loaded(denoiser), None).facts())
+        assert Served(loaded(denoiser), [builder], cache_dir=tmp_path).prepare(1)
         return "built" if builder.built else "found"
 
     assert [starts(), starts()] == ["built", "found"]
@@ -158,24 +160,24 @@ def test_engines_of_another_gpu_cuda_or_version_are_not_found(denoiser, tmp_path
 
 
 def test_a_wrong_engine_is_refused(denoiser, tmp_path):
-    backend = Served(denoiser, [echo(name="wrong", wrong=0.5), echo(name="right")], cache_dir=tmp_path)
+    backend = Served(loaded(denoiser), [echo(name="wrong", wrong=0.5), echo(name="right")], cache_dir=tmp_path)
     assert backend.prepare(1)
     assert backend.name == "right" and backend.counters["parity_refused"] == 1 and "mm" in backend.note
-    assert not Served(denoiser, [echo(wrong=float("nan"))], cache_dir=tmp_path / "other").prepare(1)
+    assert not Served(loaded(denoiser), [echo(wrong=float("nan"))], cache_dir=tmp_path / "other").prepare(1)
 
 
 def test_a_graph_that_does_not_build_goes_to_the_next(denoiser, tmp_path):
     def build(self, *_):
         raise TypeError("no converter for aten.sideways")
 
-    backend = Served(denoiser, [echo(build=build)], cache_dir=tmp_path)
+    backend = Served(loaded(denoiser), [echo(build=build)], cache_dir=tmp_path)
     assert not backend.prepare(1)
     assert backend.name == "eager" and backend.counters["build_failed"] == 1 and "sideways" in backend.note
 
 
 def test_an_engine_that_breaks_while_running_costs_no_frame(denoiser, tmp_path, caplog):
     # the check takes four streams through eleven frames
-    backend = Served(denoiser, [echo(fail_after=47), echo(name="never")], cache_dir=tmp_path)
+    backend = Served(loaded(denoiser), [echo(fail_after=47), echo(name="never")], cache_dir=tmp_path)
     backend.prepare(1)
     inputs = arrays(denoiser)
     expected = make_backend("eager", denoiser).step(*inputs)[0]
@@ -188,19 +190,19 @@ def test_an_engine_that_breaks_while_running_costs_no_frame(denoiser, tmp_path, 
 
 @pytest.mark.parametrize("damage", [lambda data: data[:-1], lambda data: b"", lambda data: data[::-1]])
 def test_a_damaged_cache_file_is_built_anew(denoiser, tmp_path, damage):
-    Served(denoiser, [echo()], cache_dir=tmp_path).prepare(1)
+    Served(loaded(denoiser), [echo()], cache_dir=tmp_path).prepare(1)
     (path,) = tmp_path.glob("*.engine")
     path.write_bytes(damage(path.read_bytes()))
     builder = echo()
-    backend = Served(denoiser, [builder], cache_dir=tmp_path)
+    backend = Served(loaded(denoiser), [builder], cache_dir=tmp_path)
     assert backend.prepare(1)
     assert backend.counters["cache_corrupt"] == 1 and builder.built == 1
-    assert Served(denoiser, [echo()], cache_dir=tmp_path).prepare(1)
+    assert Served(loaded(denoiser), [echo()], cache_dir=tmp_path).prepare(1)
 
 
 def test_a_whole_file_that_does_not_load_is_built_anew(denoiser, tmp_path):
-    backend = Served(denoiser, [echo()], cache_dir=tmp_path)
-    backend._cache.store(backend._facts(Shape(1, 1)), b"of another version")
+    backend = Served(loaded(denoiser), [echo()], cache_dir=tmp_path)
+    backend._cache.store("engine", backend._facts(Shape(1, 1)), b"of another version")
     assert backend.prepare(1)
     assert backend.counters["cache_corrupt"] == 1 and backend.name == "echo"
 
@@ -212,33 +214,33 @@ def broken(self, blob):
 
 @pytest.mark.parametrize("change", [{"wrong": 0.5}, {"load": broken}])
 def test_a_stored_engine_that_is_wrong_now_costs_no_frame(denoiser, tmp_path, change):
-    Served(denoiser, [echo()], cache_dir=tmp_path).prepare(1)
-    live = Served(denoiser, [echo(**change)], cache_dir=tmp_path)
+    Served(loaded(denoiser), [echo()], cache_dir=tmp_path).prepare(1)
+    live = Served(loaded(denoiser), [echo(**change)], cache_dir=tmp_path)
     inputs = arrays(denoiser)
     np.testing.assert_allclose(live.step(*inputs)[0], make_backend("eager", denoiser).step(*inputs)[0], atol=1e-6)
     assert live.name == "eager" and live.counters["cache_corrupt"] == 1
     builder = echo()
-    assert Served(denoiser, [builder], cache_dir=tmp_path).prepare(1) and builder.built == 1
+    assert Served(loaded(denoiser), [builder], cache_dir=tmp_path).prepare(1) and builder.built == 1
 
 
 def test_a_backend_that_steps_in_does_what_it_can(denoiser, tmp_path):
-    def only_float32(self, denoiser, *, threads, precision):
+    def only_float32(self, network, exported, *, threads, precision):
         if precision != "float32":
             raise ValueError(f"precision: only float32, got {precision!r}")
-        self.step = RollingStep(denoiser)
+        self.step = RollingStep(network.denoiser)
 
     second = echo(name="second", __init__=only_float32)
-    backend = Served(denoiser, [echo(reason="not here"), second], precision="float16", cache_dir=tmp_path)
+    backend = Served(loaded(denoiser), [echo(reason="not here"), second], precision="float16", cache_dir=tmp_path)
     assert backend.prepare(1) and backend.name == "second" and "float32" in backend.note
     with pytest.raises(ValueError, match="only float32"):
-        Served(denoiser, [second], precision="float16", cache_dir=tmp_path)
+        Served(loaded(denoiser), [second], precision="float16", cache_dir=tmp_path)
     with pytest.raises(ValueError, match="bfloat16"):
         make_backend("auto", denoiser, precision="int3", cache_dir=tmp_path)
 
 
 def test_a_cache_file_that_cannot_be_read_is_built_again(denoiser, tmp_path, caplog):
-    backend = Served(denoiser, [echo()], cache_dir=tmp_path)
-    backend._cache._path(backend._facts(Shape(1, 1))).mkdir()
+    backend = Served(loaded(denoiser), [echo()], cache_dir=tmp_path)
+    backend._cache._path("engine", backend._facts(Shape(1, 1))).mkdir()
     with caplog.at_level(logging.WARNING):
         assert backend.prepare(1)
     assert backend.counters["cache_unreadable"] == 1 and "cannot read" in caplog.text
@@ -247,9 +249,9 @@ def test_a_cache_file_that_cannot_be_read_is_built_again(denoiser, tmp_path, cap
 @pytest.mark.skipif(not Path("/sys/kernel").is_dir(), reason="needs Linux's /sys, which not even root can write to")
 def test_a_read_only_cache_folder_costs_only_the_next_start(denoiser, caplog):
     with caplog.at_level(logging.WARNING):
-        backend = Served(denoiser, [echo()], cache_dir="/sys/kernel/dp3d")
+        backend = Served(loaded(denoiser), [echo()], cache_dir="/sys/kernel/dp3d")
         assert backend.prepare(1)
-    assert backend.name == "echo" and backend.counters["cache_not_written"] == 1
+    assert backend.name == "echo" and backend.counters["cache_not_written"] == 2
     assert "/sys/kernel/dp3d" in caplog.text
 
 
@@ -257,9 +259,9 @@ def test_a_cache_that_cannot_be_written_is_said_once(denoiser, tmp_path, caplog)
     in_the_way = tmp_path / "file"
     in_the_way.write_text("")
     with caplog.at_level(logging.WARNING):
-        backend = Served(denoiser, [echo()], cache_dir=in_the_way / "folder")
+        backend = Served(loaded(denoiser), [echo()], cache_dir=in_the_way / "folder")
         assert backend.prepare(2)
-    assert backend.name == "echo" and backend.counters["cache_not_written"] == 2
+    assert backend.name == "echo" and backend.counters["cache_not_written"] == 3
     assert caplog.text.count("cannot write") == 1
 
 
@@ -268,7 +270,7 @@ def test_no_space_leaves_no_half_file(tmp_path):
     engines, limits = EngineCache(tmp_path), resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
     try:
-        engines.store(["key"], b"blob" * 1000)
+        engines.store("engine", ["key"], b"blob" * 1000)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert engines.counters["cache_not_written"] == 1 and not list(tmp_path.iterdir())

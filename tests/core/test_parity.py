@@ -1,16 +1,18 @@
 """The gate before an engine serves: wrong engines of every kind are refused, and what passes is right on real 2D."""
 
+from functools import lru_cache
 from importlib.util import find_spec
 
 import numpy as np
 import pytest
-from engines import echo, network
+from engines import echo, loaded, network
 from helpers import by_joint_config, tiny_config
 
 from dp3d_core import Camera, Lifter
 from dp3d_core.backends.eager import Eager
 from dp3d_core.backends.parity import LIMIT_MM, Parity, ParityError
-from dp3d_core.backends.served import Served, Shape
+from dp3d_core.backends.served import Served
+from dp3d_core.backends.shape import Shape
 from dp3d_core.backends.signature import INPUTS, OUTPUTS
 from dp3d_core.backends.walk import INTERVALS_S, people_seen, stream_answers
 from dp3d_core.capture import recording
@@ -23,7 +25,8 @@ def eager():
 
 @pytest.fixture(scope="module")
 def parity(eager):
-    return Parity(eager.step, tiny_config(), "float32")
+    answers = lru_cache(lambda rows: stream_answers(eager.step, tiny_config(), rows))
+    return Parity(answers, tiny_config(), "float32")
 
 
 def on_input(name, change):
@@ -74,8 +77,8 @@ def test_a_right_engine_passes_in_any_size(eager, parity):
 def test_an_engine_is_never_served_on_a_check_of_another_day(tmp_path):
     """What is cached is the engine, not that it was found right: it is compared again whenever it is loaded."""
     denoiser = network()
-    assert Served(denoiser, [echo()], cache_dir=tmp_path).prepare(1)
-    later = Served(denoiser, [echo(wrong=0.5)], cache_dir=tmp_path)
+    assert Served(loaded(denoiser), [echo()], cache_dir=tmp_path).prepare(1)
+    later = Served(loaded(denoiser), [echo(wrong=0.5)], cache_dir=tmp_path)
     assert later._load(Shape(1, 1)) is None and later.counters["cache_corrupt"] == 1
 
 

@@ -2,34 +2,34 @@
 
 import os
 
-import torch
-
 from dp3d_core import backends
+from dp3d_core.backends.eager import Eager
+from dp3d_core.backends.shape import powers_of_two
 
 
 class BreakingEngines:
-    """Stands where the CPU engine does; its engines run the graph that they were to compile."""
+    """Stands where the CPU engine does; its engines are eager PyTorch."""
 
     name, storable = "cpu", False
 
-    def __init__(self, denoiser, *, threads=1, precision="float32"):
-        pass
+    sizes = staticmethod(powers_of_two)
+
+    def __init__(self, network, exported, *, threads=1, precision="float32"):
+        self._step = Eager(network.denoiser).step
 
     @staticmethod
-    def missing(denoiser):
+    def missing(device):
         return None
 
     @staticmethod
     def facts():
         return ()
 
-    @classmethod
-    def build(cls, shape, module, example):
+    def build(self, shape):
         def engine(*arrays):
             if os.path.exists(os.environ["BREAK_FILE"]):
                 raise RuntimeError("the engine broke")
-            with torch.inference_mode():
-                return tuple(tensor.numpy() for tensor in module(*(torch.from_numpy(array) for array in arrays)))
+            return self._step(*arrays)
 
         return engine, None
 

@@ -1,0 +1,84 @@
+"""One TensorRT engine as a function of NumPy arrays: fixed buffers, captured once as a CUDA graph."""
+
+from importlib import import_module
+from types import ModuleType
+
+import numpy as np
+import torch
+
+from dp3d_core.backends.signature import INPUTS, OUTPUTS
+
+
+def tensorrt_module() -> ModuleType:
+    """The module `tensorrt`. torch_tensorrt goes first: with its RTX flavour it is what makes `tensorrt` importable."""
+    import_module("torch_tensorrt")
+    return import_module("tensorrt")
+
+
+class Engine:
+    """A deserialised engine. For one thread.
+
+    To be made while `device` is the current one; it runs on that one whichever is current then. ValueError where the
+    engine is of another GPU or version, or does not take and give what `signature` says, all in float32.
+    """
+
+    def __init__(self, blob: bytes, device: str | torch.device):
+        tensorrt = tensorrt_module()
+        runtime = tensorrt.Runtime(tensorrt.Logger(tensorrt.Logger.ERROR))
+        self._engine = runtime.deserialize_cuda_engine(blob)
+        if self._engine is None:
+            raise ValueError("TensorRT refused the engine: it is of another GPU or version")
+        inputs, outputs = tensor_names(tensorrt, self._engine)
+        self._context = self._engine.create_execution_context()
+        self._inputs, self._outputs = ([self._buffer(name, device) for name in side] for side in (inputs, outputs))
+        self._host = [torch.zeros(buffer.shape, pin_memory=True) for buffer in self._outputs]
+        self._stream = torch.cuda.Stream(device)
+        # the buffers are filled with zeros on the current stream
+        self._stream.wait_stream(torch.cuda.current_stream(device))
+        with torch.cuda.stream(self._stream):
+            for _ in range(2):
+                self._execute()
+        self._stream.synchronize()
+        self._graph = torch.cuda.CUDAGraph()
+        # other threads may use the GPU meanwhile, as a detector does
+        with torch.cuda.graph(self._graph, stream=self._stream, capture_error_mode="thread_local"):
+            self._execute()
+
+    def _buffer(self, name, device):
+        buffer = torch.zeros(tuple(self._engine.get_tensor_shape(name)), device=device)
+        self._context.set_tensor_address(name, buffer.data_ptr())
+        return buffer
+
+    def _execute(self):
+        if not self._context.execute_async_v3(torch.cuda.current_stream().cuda_stream):
+            raise RuntimeError("TensorRT could not run the engine")
+
+    def replay(self) -> None:
+        """One run on the buffers as they are; for timing."""
+        self._graph.replay()
+
+    def __call__(self, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
+        """See `dp3d_core.backends`."""
+        with torch.cuda.stream(self._stream):
+            for buffer, array in zip(self._inputs, arrays, strict=True):
+                buffer.copy_(torch.from_numpy(array))
+            self._graph.replay()
+            for host, buffer in zip(self._host, self._outputs, strict=True):
+                host.copy_(buffer, non_blocking=True)
+            self._stream.synchronize()
+        return tuple(host.numpy().copy() for host in self._host)
+
+
+def tensor_names(tensorrt: ModuleType, engine) -> tuple[list[str], list[str]]:
+    """Names of an engine's inputs in the step's order and of its outputs in its own; ValueError if they do not fit."""
+    names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
+    inputs = [name for name in names if engine.get_tensor_mode(name) == tensorrt.TensorIOMode.INPUT]
+    outputs = [name for name in names if name not in inputs]
+    if sorted(inputs) != sorted(INPUTS) or len(outputs) != len(OUTPUTS):
+        raise ValueError(
+            f"TensorRT engine: expected inputs {list(INPUTS)} and {len(OUTPUTS)} outputs, got {inputs} and {outputs}"
+        )
+    wrong = {name: engine.get_tensor_dtype(name) for name in names if engine.get_tensor_dtype(name) != tensorrt.float32}
+    if wrong:
+        raise ValueError(f"TensorRT engine: expected float32 in and out, got {wrong}")
+    return list(INPUTS), outputs
