@@ -1,7 +1,7 @@
 """Weights on disk: one safetensors file with the model's configuration and provenance, loaded strictly.
 
 Nothing here unpickles. A file of another kind, version or shape is refused with one ValueError. PyTorch is imported
-only to make a denoiser: a process that runs built engines never does.
+only to make a network: a process that runs built engines never does.
 """
 
 import hashlib
@@ -15,13 +15,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from dp3d_core.config import ModelConfig, from_dict, to_dict
+from dp3d_core.config import LOOKAHEADS, ModelConfig, from_dict, to_dict
+from dp3d_core.version1 import folded
 
 if TYPE_CHECKING:
-    from dp3d_core.model import Denoiser
+    from dp3d_core.model import Denoiser, Encoder
 
 NO_TORCH = "PyTorch is not installed; pip install 'dp3d_ros[torch]'"
-FORMAT, VERSION = "dp3d-denoiser", 1
+FORMAT, VERSION = "dp3d-encoder", 2
+VERSION1 = "dp3d-denoiser", 1
+USES = ("offline", *(f"lookahead {lookahead}" for lookahead in LOOKAHEADS))
+"""How weights are used; each use has a temperature of its own."""
 
 
 class WeightsError(ValueError):
@@ -29,9 +33,9 @@ class WeightsError(ValueError):
 
 
 class Checkpoint:
-    """A network with what must be known to use it: a `Denoiser`, or a file that becomes one when that is asked for.
+    """A network with what must be known to use it: an `Encoder`, or a file that becomes one when that is asked for.
 
-    actions: names of the classes; temperature: factor on the network's sigma, fitted on development data so that its
+    actions: names of the classes; temperatures: factor on the network's sigma in each of `USES`, fitted so that its
     intervals cover what they say; provenance: data, licences, command, seed, minutes, figures: printable, never needed
     to run; path: of the file, else None.
     """
@@ -40,68 +44,88 @@ class Checkpoint:
         self,
         *,
         actions: tuple[str, ...],
-        temperature: float,
-        provenance: dict,
+        temperatures: dict[str, float] | None = None,
+        provenance: dict | None = None,
+        encoder: "Encoder | None" = None,
         denoiser: "Denoiser | None" = None,
         config: ModelConfig | None = None,
         digest: str = "",
         path: Path | None = None,
+        version1: bool = False,
     ):
-        self.actions, self.temperature, self.provenance, self.path = actions, temperature, provenance, path
-        if denoiser is not None:
-            self.denoiser, config = denoiser, denoiser.config
-        self.config = config
+        self.actions, self.provenance, self.path = actions, provenance or {}, path
+        self.temperatures = dict.fromkeys(USES, 1.0) | (temperatures or {})
+        if encoder is not None:
+            self.encoder, config = encoder, encoder.config
+        if not version1:
+            self.denoiser = denoiser
+        self.config, self._version1 = config, version1
         if digest:
             self.digest = digest
 
     @cached_property
-    def denoiser(self) -> "Denoiser":
+    def encoder(self) -> "Encoder":
         """On the CPU, ready to evaluate; ValueError where the weights do not fit their own description."""
-        import torch
+        from dp3d_core.model.encoder import Encoder
 
-        from dp3d_core.model import Denoiser
+        return self._made(Encoder, folded if self._version1 else dict)
+
+    @cached_property
+    def denoiser(self) -> "Denoiser | None":
+        """What draws samples in a file of version 1; None in others."""
+        from dp3d_core.model.denoiser import Denoiser
+
+        return self._made(Denoiser, dict)
+
+    def _made(self, kind, converted):
+        import torch
 
         arrays = _contents(self.path)[1]
         if _digest(arrays) != self.digest:
             raise WeightsError(f"weights: {self.path} changed since it was read; start again")
         try:
-            denoiser = Denoiser(self.config, len(self.actions))
-            state = {name: torch.from_numpy(array) for name, array in arrays.items()}
-            denoiser.load_state_dict(state, strict=True)
-        except (RuntimeError, ValueError, TypeError) as error:
+            network = kind(self.config, len(self.actions))
+            state = {name: torch.from_numpy(array) for name, array in converted(arrays).items()}
+            network.load_state_dict(state, strict=True)
+        except (RuntimeError, ValueError, TypeError, KeyError) as error:
             raise _unfit(self.path, error) from None
-        return denoiser.eval().requires_grad_(False)
+        return network.eval().requires_grad_(False)
 
     @property
     def device(self) -> Any:
-        """Of the denoiser, as a string; "cpu" before there is one."""
-        return str(next(self.denoiser.parameters()).device) if "denoiser" in self.__dict__ else "cpu"
+        """Of the encoder, as a string; "cpu" before there is one."""
+        return str(next(self.encoder.parameters()).device) if "encoder" in self.__dict__ else "cpu"
 
     @cached_property
     def digest(self) -> str:
         """Hex digest of all parameters and buffers, by name."""
-        return _digest({name: value.detach().cpu().numpy() for name, value in self.denoiser.state_dict().items()})
+        return _digest({name: value.detach().cpu().numpy() for name, value in self.encoder.state_dict().items()})
 
 
 def save(
     path: str | Path,
-    denoiser: "Denoiser",
+    encoder: "Encoder",
     *,
     actions: tuple[str, ...],
-    temperature: float = 1.0,
+    temperatures: dict[str, float] | None = None,
     provenance: dict | None = None,
+    half: bool = False,
 ) -> None:
-    """Write `denoiser` (its float32 state) to `path`; parents are made."""
+    """Write `encoder` to `path`, in float32 or (half) float16; parents are made, and a killed write leaves nothing."""
+    import torch
     from safetensors.torch import save_file
 
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     head = {
-        "format": FORMAT, "version": VERSION, "model": to_dict(denoiser.config), "actions": list(actions),
-        "temperature": float(temperature), "provenance": provenance or {},
+        "format": FORMAT, "version": VERSION, "model": to_dict(encoder.config), "actions": list(actions),
+        "temperatures": dict.fromkeys(USES, 1.0) | (temperatures or {}), "provenance": provenance or {},
     }  # fmt: skip
-    state = {name: value.detach().float().cpu().contiguous() for name, value in denoiser.state_dict().items()}
-    save_file(state, path, metadata={"dp3d": json.dumps(head)})
+    dtype = torch.float16 if half else torch.float32
+    state = {name: value.detach().to("cpu", dtype).contiguous() for name, value in encoder.state_dict().items()}
+    part = path.with_name(path.name + ".part")
+    save_file(state, part, metadata={"dp3d": json.dumps(head)})
+    part.replace(path)
 
 
 def locate(weights: str | Path) -> Path:
@@ -117,14 +141,14 @@ def locate(weights: str | Path) -> Path:
 
 
 def load(weights: str | Path) -> Checkpoint:
-    """A `Checkpoint` by shipped name or path, its denoiser made and checked."""
+    """A `Checkpoint` by shipped name or path, its encoder made and checked."""
     found = read(weights)
-    _ = found.denoiser
+    _ = found.encoder
     return found
 
 
 def read(weights: str | Path) -> Checkpoint:
-    """The same without PyTorch: whether the weights fit the network is known when the denoiser is made."""
+    """The same without PyTorch: whether the weights fit the network is known when the encoder is made."""
     path = locate(weights)
     head, arrays = _contents(path)
     if head is None:
@@ -134,23 +158,26 @@ def read(weights: str | Path) -> Checkpoint:
         found = (head["format"], head["version"])
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"weights: {path} has unreadable dp3d metadata ({error})") from None
-    if found != (FORMAT, VERSION):
+    if found not in ((FORMAT, VERSION), VERSION1):
         raise ValueError(
             f"weights: {path} is {found[0]} version {found[1]}, this dp3d reads {FORMAT} version {VERSION}; "
             "install the dp3d that wrote it or train again"
         )
     try:
         config, actions = from_dict(ModelConfig, head["model"]), tuple(head["actions"])
-        temperature = float(head["temperature"])
-        if not 0 < temperature < math.inf:
-            raise ValueError(f"temperature: expected a positive number, got {temperature}")
+        if found == VERSION1:
+            head["temperatures"] = dict.fromkeys(USES, head["temperature"])
+        temperatures = {use: float(head["temperatures"][use]) for use in USES}
+        for use, temperature in temperatures.items():
+            if not 0 < temperature < math.inf:
+                raise ValueError(f"temperatures: expected a positive number for {use}, got {temperature}")
     except (ValueError, KeyError, TypeError) as error:
         raise _unfit(path, error) from None
     if not all(np.isfinite(value).all() for value in arrays.values()):
         raise ValueError(f"weights: {path} holds values that are not finite; train again from an earlier checkpoint")
     return Checkpoint(
-        actions=actions, temperature=temperature, provenance=head.get("provenance", {}), config=config,
-        digest=_digest(arrays), path=path,
+        actions=actions, temperatures=temperatures, provenance=head.get("provenance", {}), config=config,
+        digest=_digest(arrays), path=path, version1=found == VERSION1,
     )  # fmt: skip
 
 
@@ -158,7 +185,7 @@ def _contents(path):
     """dp3d's metadata as a string, or None, and all arrays by name."""
     try:
         with safe_open(path, framework="numpy") as archive:
-            arrays = {name: archive.get_tensor(name) for name in archive.keys()}  # noqa: SIM118
+            arrays = {name: archive.get_tensor(name).astype(np.float32) for name in archive.keys()}  # noqa: SIM118
             return (archive.metadata() or {}).get("dp3d"), arrays
     except (SafetensorError, OSError) as error:
         raise ValueError(f"weights: {path} is not a safetensors file ({error}); train or download it again") from None

@@ -232,6 +232,13 @@ class TrainConfig:
     bone_weight: float = option(0.2, "weight of the bone-length loss", low=0.0)
     action_weight: float = option(0.05, "weight of the action cross-entropy", low=0.0)
     likelihood_weight: float = option(0.05, "weight of the heteroscedastic likelihood", low=0.0)
+    acceleration_weight: float = option(1.0, "weight of the acceleration loss", low=0.0)
+    reprojection_weight: float = option(0.3, "weight of the error of seen joints across their rays", low=0.0)
+    contact_weight: float = option(0.02, "weight of the feet's contact cross-entropy", low=0.0)
+    hold_share: float = option(
+        0.3, "share of training at the peak learning rate, before it falls to nothing", low=0.0, high=1.0
+    )
+    field: bool = option(True, "other joint definitions, bodies, views and half pictures (`data.field`)")
     hallucination_weight: float = option(0.2, "weight of the hallucinated neighbours (HPD)", low=0.0)
     plain_share: float = option(
         0.6, "share of training, from its start, in plain passes without noise, as in regression", low=0.0, high=1.0

@@ -14,15 +14,16 @@ import numpy as np
 
 from dp3d_core import checkpoint
 from dp3d_core.backends import make_backend, place
-from dp3d_core.config import LOOKAHEADS, LiftConfig, ModelConfig, StreamConfig, changed, from_dict
+from dp3d_core.config import LiftConfig, ModelConfig, StreamConfig, changed, from_dict
 from dp3d_core.geometry.camera import Camera
 from dp3d_core.geometry.camera_pose import CameraPose
+from dp3d_core.geometry.uncertainty import one_sigma
 from dp3d_core.live.stream import Stream
 from dp3d_core.live.streams import Streams
 from dp3d_core.types import Lifted
 
 if TYPE_CHECKING:
-    from dp3d_core.model import Denoiser
+    from dp3d_core.model import Denoiser, Encoder
 
 
 class Lifter:
@@ -30,8 +31,9 @@ class Lifter:
 
     def __init__(self, loaded, *, weights_name: str = "", backend: Any = "auto", **engines: Any):
         self.weights_name = weights_name
-        self.actions, self.temperature = loaded.actions, loaded.temperature
-        self.provenance = loaded.provenance
+        self.actions, self.provenance = loaded.actions, loaded.provenance
+        self.temperatures = loaded.temperatures
+        """Factor on the network's sigma in each of `checkpoint.USES`."""
         self._loaded = loaded
         self._backend = make_backend(backend, loaded, **engines) if isinstance(backend, str) else backend
 
@@ -45,7 +47,7 @@ class Lifter:
         """
         loaded = checkpoint.read(weights)
         if device != "cpu" or sys.modules.get("torch") is not None:
-            place(loaded.denoiser, device)
+            place(loaded.encoder, device)
         return cls(loaded, weights_name=str(weights), backend=backend, **engines)
 
     @property
@@ -69,19 +71,14 @@ class Lifter:
         return self._loaded.config
 
     @cached_property
-    def denoiser(self) -> "Denoiser":
+    def encoder(self) -> "Encoder":
         """The network in PyTorch."""
+        return self._loaded.encoder
+
+    @cached_property
+    def denoiser(self) -> "Denoiser | None":
+        """What draws samples, where the weights hold it."""
         return self._loaded.denoiser
-
-    @property
-    def refines(self) -> bool:
-        """Whether the network was trained to take its own estimates back in; a plain regressor answers once."""
-        return self.provenance.get("train", {}).get("objective") != "regression"
-
-    @property
-    def lookaheads(self) -> tuple[int, ...]:
-        """The lookaheads that `stream` takes: refining is what a stream's lookahead is made of."""
-        return LOOKAHEADS if self.refines else (0,)
 
     def stream(self, *, camera: Camera, **options: Any) -> Stream:
         """A live `Stream`; options are the fields of `StreamConfig`, unknown ones raise ValueError."""
@@ -90,17 +87,12 @@ class Lifter:
     def streams(self, cameras: Mapping[Any, Camera], **options: Any) -> Streams:
         """`Streams` of several cameras {name: Camera} that share their network passes; options as for `stream`."""
         config = from_dict(StreamConfig, options)
-        if config.lookahead not in self.lookaheads:
-            raise ValueError(
-                f"lookahead: expected 0, got {config.lookahead}; these weights are a plain regressor, which refines "
-                "nothing (dp3d_core.evaluation.methods.windowed looks ahead without refining)"
-            )
         return Streams(
             backend=self._backend,
             model=self.config,
             groups=self.config.groups,
             actions=self.actions,
-            temperature=self.temperature,
+            temperature=self.temperatures[f"lookahead {config.lookahead}"],
             cameras=cameras,
             config=config,
         )
@@ -202,21 +194,23 @@ class Lifter:
     def _infer(self, keypoints_px, confidence, stamps_s, camera, config: LiftConfig, action_probability, pose):
         """Poses (H, T, 17, 3) and sigma (T, 17) in metres, action probabilities (T, A), and what was `Observed`."""
         offline = _offline()
-        if (config.steps > 1 or config.samples > 1) and not self.refines:
-            raise ValueError(
-                f"steps, samples: expected 1 and 1, got {config.steps} and {config.samples}; these weights are a plain "
-                "regressor, which knows no noise"
-            )
         self._check_actions(action_probability)
         seen = offline.see(keypoints_px, confidence, stamps_s, camera=camera, config=config, pose=pose)
-        pose, variance, probability = offline.denoise(
-            self.denoiser, seen.network_input, seen.relative_s, config, action_probability
-        )
-        scale = self.config.pose_scale_m
+        given = seen.network_input, seen.up, seen.relative_s, config, action_probability
+        answer = offline.encode(self.encoder, *given)
+        scale, poses = self.config.pose_scale_m, answer.pose[None]
+        if config.steps > 1 or config.samples > 1:
+            if self.denoiser is None:
+                raise ValueError(
+                    f"steps, samples: expected 1 and 1, got {config.steps} and {config.samples}; these weights hold no "
+                    "denoiser"
+                )
+            poses = offline.denoise(self.denoiser, seen.network_input, seen.relative_s, config, action_probability)
         # several hypotheses disagree where 2D says little: their spread is part of the uncertainty
-        sigma_m = np.sqrt(variance * (scale * self.temperature) ** 2 + (pose * scale).var(0).mean(-1))
+        variance = one_sigma(np.sqrt(answer.variance)) ** 2
+        sigma_m = np.sqrt(variance * (scale * self.temperatures["offline"]) ** 2 + (poses * scale).var(0).mean(-1))
         sigma_m[:, 0] = 0
-        return pose * scale, sigma_m.astype(np.float32), probability, seen
+        return poses * scale, sigma_m.astype(np.float32), answer.action_probability, seen
 
     def _check_actions(self, action_probability) -> None:
         if action_probability is None:

@@ -1,6 +1,6 @@
-"""One person's whole sequence, from keypoints to metres: check, see, denoise piece by piece, place.
+"""One person's whole sequence, from keypoints to metres: check, see, encode or denoise piece by piece, place.
 
-Knows a denoiser, but no checkpoint and no stream.
+Knows networks, but no checkpoint and no stream.
 """
 # T frames, K keypoints of the source, J = 17 joints, H hypotheses
 
@@ -16,7 +16,7 @@ from dp3d_core.config import LiftConfig
 from dp3d_core.geometry.camera import Camera
 from dp3d_core.geometry.camera_pose import CameraPose
 from dp3d_core.geometry.gaps import bridge_all
-from dp3d_core.geometry.observation import follow_all, observe
+from dp3d_core.geometry.observation import follow_all, observe, up_input
 from dp3d_core.geometry.sequence import Sequence, motions, place_sequence
 from dp3d_core.live.camera_track import checked_pose
 from dp3d_core.live.intake import judge
@@ -45,6 +45,8 @@ class Observed(NamedTuple):
     """(T, 3, 3) from the camera to the virtual camera."""
     rays_virtual: np.ndarray
     """(T, 17, 2) in the virtual camera."""
+    up: np.ndarray
+    """(1, T, 4) float32 what the network is told of gravity, see `observation.up_input`."""
     poses: list[CameraPose | None]
     """T of the camera."""
 
@@ -99,9 +101,8 @@ def see(keypoints_px, confidence, stamps_s, *, camera: Camera, config: LiftConfi
     poses = poses_of(pose, len(stamps_s))
     turns = [None if motion is None else motion[0][None].astype(np.float32) for motion in motions(poses, stamps_s)]
     state = follow_all(bridged[None], trust[None], relative_s, np, turns)
-    up = None
-    if any(one is not None for one in poses):
-        up = np.array([[np.zeros(3) if one is None else one.up_cam for one in poses]], np.float32)
+    up = np.array([[np.zeros(3) if one is None else one.up_cam for one in poses]], np.float32)
+    sigma_rad = np.array([[0.0 if one is None else one.up_sigma_rad for one in poses]], np.float32)
     network_input, rotation, rays_virtual = observe(bridged[None], trust[None], state, np, up)
     return Observed(
         stamps_s=stamps_s,
@@ -111,13 +112,70 @@ def see(keypoints_px, confidence, stamps_s, *, camera: Camera, config: LiftConfi
         trust=trust,
         rotation=rotation[0],
         rays_virtual=rays_virtual[0],
+        up=up_input(up, sigma_rad, rotation, np).astype(np.float32),
         poses=poses,
+    )
+
+
+class Answer(NamedTuple):
+    """What the encoder says of the sequence, in network units."""
+
+    pose: np.ndarray
+    """(T, 17, 3)."""
+    variance: np.ndarray
+    """(T, 17, 2) per axis across the ray, and along it."""
+    contact: np.ndarray
+    """(T, 2) probability that the right and the left foot stands."""
+    action_probability: np.ndarray
+    """(T, A)."""
+
+
+@torch.inference_mode()
+def encode(encoder, observed: np.ndarray, up: np.ndarray, relative_s: np.ndarray, config: LiftConfig, oracle=None):
+    """The encoder's `Answer` to a sequence, piece by piece.
+
+    observed (1, T, 17, 4) float32, up (1, T, 4) as of `observation.up_input`, relative_s (1, T); oracle (A,) replaces
+    the action probabilities.
+    """
+    device, window = next(encoder.parameters()).device, encoder.config.window_frames
+    tensor = lambda array: torch.from_numpy(np.ascontiguousarray(array, np.float32)).to(device)  # noqa: E731
+    oracle = None if oracle is None else tensor(oracle)[None]
+    parts = []
+    for first, start, stop, last in pieces(observed.shape[1], window):
+        seen, told = tensor(observed[:, first:last]), tensor(up[:, first:last])
+        stamps_s = tensor(relative_s[:, first:last] - relative_s[:, first : first + 1])
+        mask = (causal_mask if config.causal else band_mask)(last - first, window, device)[None]
+        pool = None if config.causal else rows_ahead(last - first, window, device)
+        answer = encoder(seen, told, stamps_s, mask, pool, oracle)
+        if config.flip:
+            turned = told * torch.tensor([-1.0, 1.0, 1.0, 1.0], device=device)
+            answer = _both(answer, encoder(mirror(seen), turned, stamps_s, mask, pool, oracle))
+        keep = slice(start - first, stop - first)
+        parts.append(
+            [
+                answer.pose[0, keep],
+                answer.log_variance[0, keep].exp(),
+                torch.sigmoid(answer.contacts[0, keep]),
+                torch.softmax(answer.action_logits[0, keep], -1),
+            ]
+        )
+    return Answer(*(torch.cat(part).cpu().numpy() for part in zip(*parts)))
+
+
+def _both(answer, of_mirrored):
+    """The mean of an answer and of the mirrored person's answer, mirrored back."""
+    other = of_mirrored.log_variance[..., list(MIRROR), :]
+    return answer._replace(
+        pose=(answer.pose + mirror(of_mirrored.pose)) / 2,
+        log_variance=torch.logaddexp(answer.log_variance, other) - math.log(2),
+        contacts=(answer.contacts + of_mirrored.contacts.flip(-1)) / 2,
+        action_logits=(answer.action_logits + of_mirrored.action_logits) / 2,
     )
 
 
 @torch.inference_mode()
 def denoise(denoiser, observed: np.ndarray, relative_s: np.ndarray, config: LiftConfig, action_probability=None):
-    """Clean poses (H, T, 17, 3), variance (T, 17) and action probabilities (T, A), piece by piece.
+    """Poses (H, T, 17, 3) of a denoiser of version 0.1, piece by piece.
 
     observed (1, T, 17, 4) float32, relative_s (1, T).
     """
@@ -129,21 +187,16 @@ def denoise(denoiser, observed: np.ndarray, relative_s: np.ndarray, config: Lift
     oracle = None
     if action_probability is not None:
         oracle = torch.as_tensor(action_probability, dtype=torch.float32, device=device)[None]
-    poses, variances, actions = [], [], []
+    poses = []
     for first, start, stop, last in pieces(frames, denoiser.config.window_frames):
         stamps_s = torch.from_numpy(relative_s[:, first:last] - relative_s[:, first : first + 1]).float()
         ask = _asker(
             denoiser, torch.from_numpy(observed[:, first:last]).to(device), stamps_s.to(device), config.causal, oracle
         )
         # a piece's own part of one noise: a sample goes on over the seams
-        clean, from_noise = _sample(ask, noise[:, :, first:last].to(device), config)
-        keep = slice(start - first, stop - first)
-        poses.append(clean[:, 0, keep].cpu().numpy())
-        # later steps are only as unsure as what they were fed leaves them: the doubt about the 2D is the first's
-        variance = torch.stack([answer.log_variance[0, keep].exp() for answer in from_noise]).mean(0)
-        variances.append(variance.cpu().numpy())
-        actions.append(torch.softmax(from_noise[0].action_logits[0, keep], -1).cpu().numpy())
-    return np.concatenate(poses, 1), np.concatenate(variances), np.concatenate(actions)
+        clean = _sample(ask, noise[:, :, first:last].to(device), config)
+        poses.append(clean[:, 0, start - first : stop - first].cpu().numpy())
+    return np.concatenate(poses, 1)
 
 
 def pieces(frames: int, overlap: int):
@@ -177,28 +230,13 @@ def _asker(denoiser, observed, stamps_s, causal: bool, oracle) -> Callable:
 
 
 def _sample(ask: Callable, noise: torch.Tensor, config: LiftConfig):
-    """Hypotheses (H, 1, T, 17, 3), and each one's answer to noise alone."""
-    from_noise = []
+    """Hypotheses (H, 1, T, 17, 3)."""
 
     def clean(noisy, level):
-        answer = ask(noisy, level)
-        if config.flip:
-            answer = _both(answer, ask(noisy, level, mirrored=True))
-        if level[0, 0] == 1:
-            from_noise.append(answer)
-        return answer.clean
+        answer = ask(noisy, level).clean
+        return (answer + mirror(ask(noisy, level, mirrored=True).clean)) / 2 if config.flip else answer
 
-    return hypotheses(clean, noise, config.steps), from_noise
-
-
-def _both(answer, of_mirrored):
-    """The mean of an answer and of the mirrored person's answer, mirrored back."""
-    other = of_mirrored.log_variance[..., list(MIRROR)]
-    return answer._replace(
-        clean=(answer.clean + mirror(of_mirrored.clean)) / 2,
-        log_variance=torch.logaddexp(answer.log_variance, other) - math.log(2),
-        action_logits=(answer.action_logits + of_mirrored.action_logits) / 2,
-    )
+    return hypotheses(clean, noise, config.steps)
 
 
 def place(poses_m: np.ndarray, sigma_m: np.ndarray, seen: Observed, person_height_m: float) -> Sequence:

@@ -1,9 +1,9 @@
 """Ways to run the network, all with one signature: NumPy arrays in, NumPy arrays out.
 
-`step(noisy, seen, noise_level, stamps_s, keys, values, filled, pooled, decay)` takes one arriving frame of everybody
-and returns `(clean, log_variance, action_logits, keys, values, pooled)`; see `signature`. A backend has `step`, `name`,
-`note`, `counters` and `prepare(people, rows)`, which builds what is built ahead. `Lifter.lift` uses none: it runs whole
-sequences of any length in PyTorch.
+`step(seen, up, stamps_s, keys, values, filled, pooled, decay)` takes one arriving frame of everybody and returns
+`(pose, log_variance, contacts, action_logits, features, keys, values, pooled)`; see `signature`. A backend has
+`step`, `name`, `note`, `counters` and `prepare(people, rows)`, which builds what is built ahead. `Lifter.lift` uses
+none: it runs whole sequences of any length in PyTorch.
 """
 
 import logging
@@ -18,7 +18,7 @@ from dp3d_core.checkpoint import Checkpoint
 from dp3d_core.config import PRECISIONS
 
 if TYPE_CHECKING:
-    from dp3d_core.model import Denoiser
+    from dp3d_core.model.encoder import Encoder
 
 _BUILDERS = {"cpu": CpuEngines, "compile": CompiledEngines, "tensorrt": TensorRTEngines}
 BACKENDS = ("auto", "eager", *_BUILDERS)
@@ -32,10 +32,10 @@ def available(device: str = "cpu") -> tuple[list[str], list[tuple[str, str]]]:
     return usable, [(name, why) for name, why in missing.items() if why is not None]
 
 
-def place(denoiser: "Denoiser", device: str) -> "Denoiser":
-    """The denoiser, moved to `device`; ValueError says why there is none such here."""
+def place(encoder: "Encoder", device: str) -> "Encoder":
+    """The encoder, moved to `device`; ValueError says why there is none such here."""
     try:
-        return denoiser.to(device)
+        return encoder.to(device)
     except (AssertionError, RuntimeError) as error:
         why = str(error).strip().split("\n")[0]
         raise ValueError(
@@ -46,7 +46,7 @@ def place(denoiser: "Denoiser", device: str) -> "Denoiser":
 
 def make_backend(
     name: str,
-    network: "Checkpoint | Denoiser",
+    network: "Checkpoint | Encoder",
     *,
     threads: int = 1,
     precision: str = "float32",
@@ -61,7 +61,7 @@ def make_backend(
     another runs in float32.
     """
     if not isinstance(network, Checkpoint):
-        network = Checkpoint(denoiser=network, actions=(), temperature=1.0, provenance={})
+        network = Checkpoint(encoder=network, actions=())
     if name not in BACKENDS:
         raise ValueError(f"backend: expected one of {list(BACKENDS)}, got {name!r}")
     if precision not in PRECISIONS:

@@ -25,7 +25,7 @@ def build(
     from dp3d_core.backends import make_backend, place
 
     network = checkpoint.load(weights)
-    place(network.denoiser, device)
+    place(network.encoder, device)
     made = make_backend(backend, network, threads=threads, precision=precision, cache_dir=out)
     wanted = made.name if backend == "auto" else backend, precision
     if made.name == "eager" or (made.name, made.precision) != wanted:

@@ -13,7 +13,7 @@ from dp3d_core.checkpoint import Checkpoint
 
 
 class CompiledEngines:
-    """Compiles one denoiser for fixed shapes; Inductor keeps its own cache on disk."""
+    """Compiles one encoder for fixed shapes; Inductor keeps its own cache on disk."""
 
     name = "compile"
     storable = False
@@ -43,20 +43,20 @@ class CompiledEngines:
 
     def build(self, shape: Shape) -> tuple["Engine", None]:
         """An engine; there is no blob."""
-        return Engine(self._network.denoiser), None
+        return Engine(self._network.encoder), None
 
 
 class Engine:
     """A compiled step as a function of NumPy arrays."""
 
-    def __init__(self, denoiser: Any):
+    def __init__(self, encoder: Any):
         import torch
 
         from dp3d_core.backends.graphs import RollingStep
 
-        self._torch, self._device = torch, next(denoiser.parameters()).device
+        self._torch, self._device = torch, next(encoder.parameters()).device
         options = {"mode": "max-autotune"} if self._device.type == "cuda" else {}
-        self._compiled = torch.compile(RollingStep(denoiser).eval(), fullgraph=True, dynamic=False, **options)
+        self._compiled = torch.compile(RollingStep(encoder).eval(), fullgraph=True, dynamic=False, **options)
 
     def __call__(self, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
         """See `dp3d_core.backends`."""

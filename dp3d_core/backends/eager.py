@@ -4,16 +4,16 @@ import numpy as np
 import torch
 
 from dp3d_core.backends.graphs import RollingStep
-from dp3d_core.model.denoiser import Denoiser
+from dp3d_core.model.encoder import Encoder
 
 
 class Eager:
-    """Runs on the denoiser's own device."""
+    """Runs on the encoder's own device."""
 
     name = "eager"
 
-    def __init__(self, denoiser: Denoiser):
-        self._step, self._device = RollingStep(denoiser.eval()), next(denoiser.parameters()).device
+    def __init__(self, encoder: Encoder):
+        self._step, self._device = RollingStep(encoder.eval()), next(encoder.parameters()).device
 
     @torch.inference_mode()
     def step(self, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:

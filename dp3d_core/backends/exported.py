@@ -89,7 +89,7 @@ class Exported:
 def _make_answers(network, rows):
     from dp3d_core.backends.eager import Eager
 
-    answers = stream_answers(Eager(network.denoiser).step, network.config, rows)
+    answers = stream_answers(Eager(network.encoder).step, network.config, rows)
     return {name: np.ascontiguousarray(answer) for name, answer in zip(OUTPUTS, answers, strict=True)}
 
 
@@ -97,8 +97,8 @@ def _make_graph(network, rows):
     from dp3d_core.backends.cpu import converted
     from dp3d_core.backends.graphs import RollingStep, rolling_example
 
-    denoiser = network.denoiser
-    parts = converted(RollingStep(denoiser).eval(), rolling_example(denoiser, 2, rows))
+    encoder = network.encoder
+    parts = converted(RollingStep(encoder).eval(), rolling_example(encoder, 2, rows))
     return {name: np.frombuffer(part, np.uint8) for name, part in zip(("description", "weights"), parts)}
 
 

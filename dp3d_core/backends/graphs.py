@@ -4,40 +4,36 @@
 import torch
 from torch import Tensor, nn
 
-from dp3d_core.model.denoiser import SEEN_CHANNELS, Context, Denoiser
-from dp3d_core.model.diffusion import triangular_levels
+from dp3d_core.model.encoder import SEEN_CHANNELS, UP_CHANNELS, Context, Encoder
 
 
 class RollingStep(nn.Module):
-    """`Denoiser.step` with flat tensors in and out, as in `signature`."""
+    """`Encoder.step` with flat tensors in and out, as in `signature`."""
 
-    def __init__(self, denoiser: Denoiser):
+    def __init__(self, encoder: Encoder):
         super().__init__()
-        self.denoiser = denoiser
+        self.encoder = encoder
 
-    def forward(self, noisy, seen, noise_level, stamps_s, keys, values, filled, pooled, decay):
+    def forward(self, seen, up, stamps_s, keys, values, filled, pooled, decay):
         """See `signature`."""
         context = Context(keys, values, filled, pooled)
-        prediction, new_keys, new_values, new_pooled = self.denoiser.step(
-            noisy, seen, noise_level, stamps_s, context, decay
-        )
+        encoded, new_keys, new_values, new_pooled = self.encoder.step(seen, up, stamps_s, context, decay)
         return (
-            prediction.clean, prediction.log_variance, prediction.action_logits[:, -1], new_keys, new_values,
-            new_pooled,
+            encoded.pose, encoded.log_variance, encoded.contacts, encoded.action_logits[:, -1], encoded.features,
+            new_keys, new_values, new_pooled,
         )  # fmt: skip
 
 
-def rolling_example(denoiser: Denoiser, people: int, rows: int) -> tuple[Tensor, ...]:
+def rolling_example(encoder: Encoder, people: int, rows: int) -> tuple[Tensor, ...]:
     """Inputs of `RollingStep` in the middle of a stream, to convert and to time it; the same each time."""
     generator = torch.Generator().manual_seed(0)
     normal = lambda *shape: torch.randn(shape, generator=generator)  # noqa: E731
-    context = denoiser.empty_context(people, rows)
-    levels = triangular_levels(rows - 1).expand(people, rows).contiguous()
+    context = encoder.empty_context(people, rows)
     pooled = normal(*context.pooled.shape)
     pooled[..., -1] = pooled[..., -1].abs() + 1
     return (
-        normal(people, rows, 17, 3) * (1 - levels)[..., None, None], example_seen(people, rows, generator), levels,
-        (torch.arange(rows) / 30 + denoiser.config.window_frames / 30).expand(people, rows).contiguous(),
+        example_seen(people, rows, generator), normal(people, rows, UP_CHANNELS),
+        (torch.arange(rows) / 30 + encoder.config.window_frames / 30).expand(people, rows).contiguous(),
         normal(*context.keys.shape), normal(*context.values.shape), torch.ones_like(context.filled), pooled,
         torch.exp(-torch.tensor([1 / 9, 1 / 30, 1 / 90])).expand(people, 3).contiguous(),
     )  # fmt: skip

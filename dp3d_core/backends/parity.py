@@ -1,4 +1,4 @@
-"""How far an engine's answers are from eager float32, all six of them, and how far they may be."""
+"""How far an engine's answers are from eager float32, all of them, and how far they may be."""
 # B streams, F frames, N rows, A actions
 
 from collections.abc import Callable
@@ -9,6 +9,7 @@ import numpy as np
 from dp3d_core.backends.signature import OUTPUTS
 from dp3d_core.backends.walk import STREAMS, Step, stream_answers
 from dp3d_core.config import ModelConfig
+from dp3d_core.geometry.uncertainty import probability
 
 LIMIT_MM = {"float32": 0.1, "bfloat16": 1.0, "float16": 1.0}
 """An engine of this precision may serve while `Distance.joints_mm` and `Distance.sigma_mm` are below this."""
@@ -28,9 +29,9 @@ class Distance(NamedTuple):
     sigma_mm: float
     """Mean difference of the joints' standard deviations, before the temperature."""
     actions: float
-    """Probability that lies on other actions, in the frame where it is most."""
+    """Probability that lies on other actions, or on another state of a foot, in the frame where it is most."""
     memory: float
-    """Difference over size, both root mean squares, of new keys, new values or the pooled state."""
+    """Difference over size, both root mean squares, of features, new keys, new values or the pooled state."""
 
     def __str__(self) -> str:
         return "joints {:.2g} mm, sigma {:.2g} mm, actions {:.2g}, memory {:.2g}".format(*self)
@@ -59,13 +60,16 @@ def distance(found: list[np.ndarray], expected: list[np.ndarray], pose_scale_m: 
     if not all(np.isfinite(array).all() for array in found):
         return Distance(np.inf, np.inf, np.inf, np.inf)
     found, expected = (dict(zip(OUTPUTS, [a.astype(np.float64) for a in side])) for side in (found, expected))
-    pairs = {name: (found.pop(name), expected.pop(name)) for name in ("clean", "log_variance", "action_logits")}
-    joints = np.linalg.norm(np.subtract(*pairs["clean"]), axis=-1)
+    of_people = ("pose", "log_variance", "action_logits", "contacts")
+    pairs = {name: (found.pop(name), expected.pop(name)) for name in of_people}
+    joints = np.linalg.norm(np.subtract(*pairs["pose"]), axis=-1)
     sigma = np.abs(np.subtract(*(np.exp(side / 2) for side in pairs["log_variance"])))
     moved = np.abs(np.subtract(*map(_softmax, pairs["action_logits"]))).sum(-1) / 2
+    lifted = np.abs(np.subtract(*map(probability, pairs["contacts"])))
     memory = [_size(found[name] - expected[name]) / np.maximum(_size(expected[name]), 1e-12) for name in found]
     worst_mm = lambda error: float(error.reshape(len(error), -1).mean(1).max()) * pose_scale_m * 1e3  # noqa: E731
-    return Distance(worst_mm(joints), worst_mm(sigma), float(moved.max()), float(np.max(memory, initial=0)))
+    states = max(float(moved.max()), float(lifted.max()))
+    return Distance(worst_mm(joints), worst_mm(sigma), states, float(np.max(memory, initial=0)))
 
 
 def _size(array):

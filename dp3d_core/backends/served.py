@@ -68,7 +68,7 @@ class Served:
             raise ImportError(f"no engine serves ({self.note}), and {NO_TORCH}")
         from dp3d_core.backends.eager import Eager
 
-        return Eager(self._network.denoiser)
+        return Eager(self._network.encoder)
 
     def step(self, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
         """See `dp3d_core.backends`."""

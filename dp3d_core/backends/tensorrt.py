@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class TensorRTEngines:
-    """Builds TensorRT engines of one denoiser on a GPU."""
+    """Builds TensorRT engines of one encoder on a GPU."""
 
     name = "tensorrt"
     storable = True
@@ -51,9 +51,9 @@ class TensorRTEngines:
         from dp3d_core.backends.graphs import rolling_example
         from dp3d_core.backends.typed import serialized_engine, typed_graph
 
-        denoiser = self._network.denoiser
-        graph = typed_graph(denoiser, self._precision).to(self._device)
-        example = [tensor.to(self._device) for tensor in rolling_example(denoiser, shape.people, shape.rows)]
+        encoder = self._network.encoder
+        graph = typed_graph(encoder, self._precision).to(self._device)
+        example = [tensor.to(self._device) for tensor in rolling_example(encoder, shape.people, shape.rows)]
         # TensorRT takes the current GPU, whichever the tensors are on
         with torch.cuda.device(self._device):
             blob = bytes(serialized_engine(graph, example))

@@ -13,10 +13,12 @@ import torch
 from torch import nn
 
 from dp3d_core.backends.graphs import RollingStep
-from dp3d_core.model.denoiser import Denoiser
+from dp3d_core.model.encoder import Encoder
 
-FLOAT32_LAYERS = ("pose_head", "variance_head", "joint_head", "logits", "noise_embed", "embed")
-"""Layers whose name ends or begins so keep float32: heads, and what takes in metres, rays and noise levels."""
+FLOAT32_LAYERS = (
+    "pose_head", "variance_head", "joint_head", "contact_head", "logits", "embed", "up_to_joint", "up_to_condition",
+)  # fmt: skip
+"""Layers whose name ends or begins so keep float32: heads, and what takes in rays and the up vector."""
 
 
 class CastLinear(nn.Module):
@@ -34,12 +36,12 @@ class CastLinear(nn.Module):
         return product if self.bias is None else product + self.bias
 
 
-def reduce_precision(denoiser: Denoiser, precision: str) -> Denoiser:
-    """A copy of the denoiser with its inner products in `precision`; the original for float32."""
+def reduce_precision(encoder: Encoder, precision: str) -> Encoder:
+    """A copy of the encoder with its inner products in `precision`; the original for float32."""
     dtype = getattr(torch, precision)
     if dtype == torch.float32:
-        return denoiser
-    reduced = copy.deepcopy(denoiser)
+        return encoder
+    reduced = copy.deepcopy(encoder)
     for name, layer in list(reduced.named_modules()):
         parts = name.split(".")
         if isinstance(layer, nn.Linear) and parts[0] not in FLOAT32_LAYERS and parts[-1] not in FLOAT32_LAYERS:
@@ -47,9 +49,9 @@ def reduce_precision(denoiser: Denoiser, precision: str) -> Denoiser:
     return reduced
 
 
-def typed_graph(denoiser: Denoiser, precision: str) -> RollingStep:
+def typed_graph(encoder: Encoder, precision: str) -> RollingStep:
     """The graph that becomes the engine, its products in `precision`."""
-    return RollingStep(reduce_precision(denoiser, precision)).eval()
+    return RollingStep(reduce_precision(encoder, precision)).eval()
 
 
 def export(module: nn.Module, example: Sequence[torch.Tensor]) -> torch.export.ExportedProgram:

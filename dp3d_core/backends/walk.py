@@ -11,7 +11,7 @@ import numpy as np
 
 from dp3d_core.backends.signature import INPUTS, OUTPUTS, input_shapes
 from dp3d_core.config import POOL_TIMES_S, ModelConfig
-from dp3d_core.geometry.observation import follow_all, observe
+from dp3d_core.geometry.observation import follow_all, observe, up_input
 from dp3d_core.skeleton import JOINT_NAMES, PARENTS
 
 INTERVALS_S = np.array([1 / 30, 1 / 7])
@@ -29,6 +29,7 @@ _BONES_M = np.array(
     ]
 )  # fmt: skip
 _SWINGS = np.array([0, 0, 0.5, 0.3, 0, -0.5, -0.3, 0.06, 0.06, 0, 0, 0, 0.4, 0.5, 0, -0.4, -0.5])
+_UP = np.array([0.0, -np.cos(0.2), -np.sin(0.2)])
 _NO_COUNTERPART = [JOINT_NAMES.index("Spine"), JOINT_NAMES.index("Head")]
 _LEFT_ARM = [JOINT_NAMES.index("LElbow"), JOINT_NAMES.index("LWrist")]
 
@@ -47,8 +48,10 @@ def _figure(stamps_s, steps_hz, yaw, root_m):
     return joints + root_m + stamps_s[:, None, None] * np.array([0.3, 0, -0.1])
 
 
-def people_seen(frames: int) -> np.ndarray:
-    """What the network sees of both: (P, T, 17, 4) as of `observe`.
+def people_seen(frames: int) -> tuple[np.ndarray, np.ndarray]:
+    """What the network sees of both: (P, T, 17, 4) as of `observe`, and is told of gravity: (P, T, 4).
+
+    The first stands before a camera whose tilt is known, of the second's nothing is.
 
     The second is seen as by a COCO detector, without spine and head, loses an arm for eight frames of sixteen, and is
     not seen at all in the last frame but one.
@@ -62,7 +65,11 @@ def people_seen(frames: int) -> np.ndarray:
     rays = joints[..., :2] / joints[..., 2:]
     size = rays.std((1, 2), keepdims=True).max(-1, keepdims=True)
     rays += NOISE * size * np.random.default_rng(0).normal(size=rays.shape)
-    return observe(rays, confidence, follow_all(rays, confidence, stamps_s, np), np)[0].astype(np.float32)
+    up = np.zeros((2, frames, 3))
+    up[0] = _UP
+    state = follow_all(rays, confidence, stamps_s, np)
+    seen, rotation, _ = observe(rays, confidence, state, np, up=up)
+    return seen.astype(np.float32), up_input(up, np.full((2, frames), 0.02), rotation, np).astype(np.float32)
 
 
 STREAMS = 4
@@ -96,11 +103,9 @@ class _Streams:
         self._behind = np.array([0, min(3, cached), cached // 2, cached])[numbers]
         """Cached frames when the answers begin to count: a full cache holds its frames several times."""
         self._frames = int(_FRAMES_BEFORE.max()) + COMPARED_FRAMES
-        self._seen = people_seen(self._frames)[self._person]
+        self._seen, self._up = (of_people[self._person] for of_people in people_seen(self._frames))
         shapes = input_shapes(config, len(numbers), rows)
         self._memory = {name: np.zeros(shapes[name], np.float32) for name in ("keys", "values", "pooled")}
-        self._first = np.zeros((len(numbers), self._frames, 17, 3), np.float32)
-        """Zero-lag estimates, network units."""
 
     def answers(self, step: Step) -> list[np.ndarray]:
         """See `stream_answers`; for these streams only."""
@@ -122,20 +127,17 @@ class _Streams:
         rows = np.arange(1 - self._rows, 1)
         there = (age[:, None] + rows >= 0).astype(np.float32)
         at = np.maximum(frame + rows, 0)
-        levels = np.tile(np.arange(1, self._rows + 1, dtype=np.float32) / self._rows, (len(age), 1))
         interval_s = INTERVALS_S[self._person][:, None]
         filled = np.concatenate([np.arange(self._cached) < behind[:, None], there], 1)
         inputs = self._memory | {
-            "noisy": self._first[:, at] * (there * (1 - levels))[..., None, None],
-            "seen": self._seen[:, at] * there[..., None, None], "noise_level": levels, "stamps_s": at * interval_s,
-            "filled": filled, "decay": np.exp(-interval_s / POOL_TIMES_S),
+            "seen": self._seen[:, at] * there[..., None, None], "up": self._up[:, at] * there[..., None],
+            "stamps_s": at * interval_s, "filled": filled, "decay": np.exp(-interval_s / POOL_TIMES_S),
         }  # fmt: skip
         return [np.ascontiguousarray(inputs[name], np.float32) for name in INPUTS]
 
     def _remember(self, frame, age, behind, outputs):
         new, begun = dict(zip(OUTPUTS, outputs)), age >= 0
         stream, slot = np.flatnonzero(begun), (behind % self._cached)[begun]
-        self._first[stream, frame] = new["clean"][stream, -1]
         for name in ("keys", "values"):
             self._memory[name][stream, :, :, slot] = new[name][stream]
         self._memory["pooled"] = new["pooled"] * begun[:, None, None]

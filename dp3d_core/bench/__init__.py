@@ -70,16 +70,16 @@ def _build(cases, networks, refused, say, *, threads, cache_dir):
 
     made, calls = {}, {}
     for case in cases:
-        denoiser, key = networks.get(case.preset), (case.backend, case.preset)
+        encoder, key = networks.get(case.preset), (case.backend, case.preset)
         what = f"{case.backend} {case.preset} {case.mode} people {case.people}"
         say(f"building {what}")
         try:
             if key not in made:
-                made[key] = make_backend(case.backend, denoiser, threads=threads, cache_dir=cache_dir)
+                made[key] = make_backend(case.backend, encoder, threads=threads, cache_dir=cache_dir)
             backend = made[key]
             if case.backend != "eager" and not backend.prepare(case.people, case.lookahead + 1):
                 raise RuntimeError(f"fell back to {backend.name}: {backend.note}")
-            calls[case] = call(case, denoiser, backend)
+            calls[case] = call(case, encoder, backend)
         except (RuntimeError, ImportError, ValueError, OSError) as error:
             refused.append((what, str(error)))
     return calls, made

@@ -18,8 +18,8 @@ from dp3d_core.bench.limits import (
 )
 from dp3d_core.config import LOOKAHEADS, PRESETS, ModelConfig
 from dp3d_core.data.actions import ACTIONS
-from dp3d_core.model import Denoiser
 from dp3d_core.model.diffusion import causal_mask
+from dp3d_core.model.encoder import UP_CHANNELS, Encoder
 
 MIXSTE_243 = ModelConfig(
     window_frames=243, temporal_token="joint", joint_width=512, joint_layers=8, frame_width=512, frame_layers=8,
@@ -58,60 +58,60 @@ def plan(*, backends: list[str], presets: tuple[str, ...], people: tuple[int, ..
 
 
 class Networks:
-    """Denoisers by preset: shipped weights where there are any, random ones else (speed does not depend on them)."""
+    """Encoders by preset: shipped weights where there are any, random ones else (speed does not depend on them)."""
 
     def __init__(self, weights: dict | None = None):
         self.given, self.sources = dict(weights or {}), {}
         self._made = {}
 
-    def get(self, preset: str) -> Denoiser:
-        """The denoiser of a preset."""
+    def get(self, preset: str) -> Encoder:
+        """The encoder of a preset."""
         if preset not in self._made:
             self._made[preset] = self._load(preset)
         return self._made[preset]
 
     def _load(self, preset):
         try:
-            denoiser = checkpoint.load(self.given.get(preset, preset)).denoiser
-            if denoiser.config == PRESETS.get(preset) or preset in self.given:
+            encoder = checkpoint.load(self.given.get(preset, preset)).encoder
+            if encoder.config == PRESETS.get(preset) or preset in self.given:
                 self.sources[preset] = "weights"
-                return denoiser
+                return encoder
         except ValueError:
             if preset in self.given:
                 raise
         torch.manual_seed(0)
         self.sources[preset] = "random"
         config = MIXSTE_243 if preset == "mixste243" else PRESETS[preset]
-        return Denoiser(config, len(ACTIONS)).eval().requires_grad_(False)
+        return Encoder(config, len(ACTIONS)).eval().requires_grad_(False)
 
 
 class Recompute(nn.Module):
     """The whole window again for each new frame, as published lifters run live: each frame sees its past."""
 
-    def __init__(self, denoiser: Denoiser):
+    def __init__(self, encoder: Encoder):
         super().__init__()
-        self.denoiser = denoiser
-        frames = denoiser.config.window_frames
+        self.encoder = encoder
+        frames = encoder.config.window_frames
         self.register_buffer("mask", causal_mask(frames, frames)[None], persistent=False)
 
-    def forward(self, noisy, seen, noise_level, stamps_s):
-        """noisy (B, N, 17, 3), seen (B, N, 17, 4), noise_level, stamps_s (B, N) to the last pose (B, 17, 3)."""
-        return self.denoiser(noisy, seen, noise_level, stamps_s, self.mask).clean[:, -1]
+    def forward(self, seen, up, stamps_s):
+        """seen (B, N, 17, 4), up (B, N, 4), stamps_s (B, N) to the last pose (B, 17, 3)."""
+        return self.encoder(seen, up, stamps_s, self.mask).pose[:, -1]
 
 
-def graph(case: Case, denoiser: Denoiser):
+def graph(case: Case, encoder: Encoder):
     """The PyTorch module and example inputs of one pass of a case."""
     if case.mode == "rolling":
-        return RollingStep(denoiser), rolling_example(denoiser, case.people, case.lookahead + 1)
-    people, frames = case.people, denoiser.config.window_frames
+        return RollingStep(encoder), rolling_example(encoder, case.people, case.lookahead + 1)
+    people, frames = case.people, encoder.config.window_frames
     stamps_s = (torch.arange(frames) / 30).expand(people, frames).contiguous()
     seen = example_seen(people, frames, torch.Generator().manual_seed(0))
-    return Recompute(denoiser), (torch.zeros(people, frames, 17, 3), seen, torch.ones(people, frames), stamps_s)
+    return Recompute(encoder), (seen, torch.zeros(people, frames, UP_CHANNELS), stamps_s)
 
 
-def call(case: Case, denoiser: Denoiser, backend):
+def call(case: Case, encoder: Encoder, backend):
     """A function that does the case's work once; a rolling step by `backend`, with NumPy in and out."""
-    module, inputs = graph(case, denoiser)
+    module, inputs = graph(case, encoder)
     arrays = [tensor.numpy() for tensor in inputs]
 
     def plain():

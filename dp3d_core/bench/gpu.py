@@ -53,9 +53,9 @@ def replayed(module, inputs):
     return captured.replay
 
 
-def subjects(denoiser, shape, inputs):
+def subjects(encoder, shape, inputs):
     """(name, type of its products, function making the timed call) of every way to run; inputs on the device."""
-    step = RollingStep(denoiser).eval()
+    step = RollingStep(encoder).eval()
 
     def half(*given):
         with torch.autocast(given[0].device.type, torch.bfloat16):
@@ -66,7 +66,7 @@ def subjects(denoiser, shape, inputs):
         return lambda: function(*inputs)
 
     def tensorrt(precision):
-        network = Checkpoint(denoiser=denoiser, actions=(), temperature=1.0, provenance={})
+        network = Checkpoint(encoder=encoder, actions=())
         return TensorRTEngines(network, None, precision=precision).build(shape)[0].replay
 
     return [
@@ -80,10 +80,10 @@ def subjects(denoiser, shape, inputs):
     ]
 
 
-def limits(denoiser, inputs):
+def limits(encoder, inputs):
     """{type: columns gmac, gemm_gflops, gb_s, limit_ms} as of the CPU's rows: bare products of the step's own shapes,
     replayed from a CUDA graph, and its weights read once."""
-    step, found = RollingStep(denoiser), {}
+    step, found = RollingStep(encoder), {}
     shapes, mac = linear_shapes(step, inputs), multiply_accumulates(step, inputs)
     for dtype in (torch.float32, torch.bfloat16):
         size = weight_bytes(step) * dtype.itemsize // 4
@@ -101,12 +101,12 @@ def measure(networks, presets, people, lookaheads, say, device="cuda"):
     """Rows as in the CPU table, `backend` prefixed with gpu:, and [(what, why not)] of what did not run."""
     rows, refused = [], []
     for preset in presets:
-        denoiser = networks.get(preset).to(device)
+        encoder = networks.get(preset).to(device)
         for count, lookahead in product(people, lookaheads):
-            inputs = [tensor.to(device) for tensor in rolling_example(denoiser, count, lookahead + 1)]
+            inputs = [tensor.to(device) for tensor in rolling_example(encoder, count, lookahead + 1)]
             with torch.inference_mode():
-                bounds = limits(denoiser, inputs)
-            for name, dtype, make in subjects(denoiser, Shape(count, lookahead + 1), inputs):
+                bounds = limits(encoder, inputs)
+            for name, dtype, make in subjects(encoder, Shape(count, lookahead + 1), inputs):
                 say(f"gpu:{name} {preset} people {count} lookahead {lookahead}")
                 try:
                     with torch.inference_mode():
@@ -122,5 +122,5 @@ def measure(networks, presets, people, lookaheads, say, device="cuda"):
                     "times_limit": middle / bound["limit_ms"], "ms_min": float(times.min()), "gb_s": bound["gb_s"],
                     "limit_ms": bound["limit_ms"],
                 })  # fmt: skip
-        denoiser.to("cpu")
+        encoder.to("cpu")
     return rows, refused

@@ -35,9 +35,9 @@ def swaying(people: int, frame: int, size: int) -> dict:
     return {person: (points[person], confidence) for person in range(people)}
 
 
-def measure(denoiser, backend, *, people: int, lookahead: int, frames: int, warm: int = 40):
+def measure(encoder, backend, *, people: int, lookahead: int, frames: int, warm: int = 40):
     """`Times` of `Stream.push` over `frames` frames, and the median milliseconds of its two parts."""
-    loaded = Checkpoint(denoiser=denoiser, actions=tuple(ACTIONS), temperature=1.0, provenance={})
+    loaded = Checkpoint(encoder=encoder, actions=tuple(ACTIONS), provenance={})
     lifter, timed, times = Lifter(loaded, backend="eager"), _Timed(backend), Times()
     lifter._backend = timed
     stream = lifter.stream(

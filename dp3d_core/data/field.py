@@ -34,13 +34,13 @@ FAMILIES = {
 class Field:
     """Shares of sequences, and how far each part goes."""
 
-    families: tuple[float, ...] = (0.30, 0.50, 0.12, 0.08)
+    families: tuple[float, ...] = (0.36, 0.50, 0.08, 0.06)
     """Share of each of FAMILIES, in its order."""
-    definition_share: float = 0.4
+    definition_share: float = 0.25
     """Sequences whose detector means other points by its joints than motion capture does, by one scale each ..."""
     definition_scale: tuple[float, float] = (0.2, 1.1)
     """... of the standard deviations in `definitions`."""
-    size_share: float = 0.08
+    size_share: float = 0.05
     """Bodies of any height in `heights_m`, children with children's proportions."""
     heights_m: tuple[float, float] = (1.0, 2.1)
     rolled_share: float = 0.25
@@ -51,7 +51,7 @@ class Field:
     """Motion turned onto the floor; in a third of it while the sequence runs, as in a fall."""
     upper_body_share: float = 0.04
     """Legs never seen, in half of them neither hips."""
-    clamped_share: float = 0.10
+    clamped_share: float = 0.06
     """Sequences whose detector puts joints outside the picture at its border, with a middling confidence."""
     zeros_share: float = 0.02
     """... or at the picture's corner with a small one."""
@@ -59,7 +59,7 @@ class Field:
     """Sequences in which a limb is another person's for a while."""
     rates_hz: tuple[float, float] = (5.0, 120.0)
     """Frame rates, log-uniform, where they are not the common ones."""
-    up_known_share: float = 0.45
+    up_known_share: float = 0.35
     up_estimated_share: float = 0.30
     """In the others the network is not told what is up."""
     up_known_sigma_deg: float = 1.0

@@ -209,20 +209,26 @@ def join_motions(parts) -> Motions:
 
 
 LIVELY_M_S = 0.4  # mean speed of a clip's joints from which on it counts in full
-LEAST_VARIETY = 0.35  # what a clip counts in which nothing moves
+LEAST_VARIETY = 0.6  # what a clip counts in which nothing moves
 KEYFRAMED_VARIETY = 0.4  # drawn motion: its timing is a game's
+SAMENESS = 0.4  # a person's share of the sampling grows with the minutes of their motion to the power of one minus this
 
 
 def variety(motions: Motions) -> np.ndarray:
-    """How much a minute of each clip has to teach, (C,) in (0, 1]: idles and keyframes count less than the rest."""
+    """How much a minute of each clip has to teach, (C,): idles and keyframes count less, and long-filmed people do."""
     worth = np.ones(len(motions))
-    for index in range(len(motions)):
+    people = [f"{source}/{subject}" for source, subject in zip(motions.sources, motions.subjects)]
+    frames = {person: 0 for person in people}
+    for person, length in zip(people, motions.frames_per_clip):
+        frames[person] += int(length)
+    for index, person in enumerate(people):
         clip = motions.clip(index)
         if len(clip.pose_m) > 1:
             moved_m = np.linalg.norm(np.diff(clip.joints_m, axis=0), axis=-1).mean()
             worth[index] = np.clip(moved_m * motions.fps / LIVELY_M_S, LEAST_VARIETY, 1)
         if clip.style == "keyframed":
             worth[index] *= KEYFRAMED_VARIETY
+        worth[index] *= frames[person] ** -SAMENESS
     return worth
 
 

@@ -17,6 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from dp3d_core import checkpoint
 from dp3d_core.config import ModelConfig, TrainConfig, to_dict
 from dp3d_core.data.actions import ACTIONS
+from dp3d_core.data.field import Field
 from dp3d_core.data.motions import load_motions
 from dp3d_core.data.windows import MotionBank, sample_batch
 from dp3d_core.evaluation import methods
@@ -24,30 +25,28 @@ from dp3d_core.evaluation.ablation_table import TABLE_JSON, TABLE_MD, write_tabl
 from dp3d_core.evaluation.benchmarks import synthetic
 from dp3d_core.evaluation.metrics import KEYS
 from dp3d_core.evaluation.report import write_json
-from dp3d_core.evaluation.scoring import NoAnswer, fitted_temperature, score
+from dp3d_core.evaluation.scoring import NoAnswer, fitted_temperatures, score
 from dp3d_core.lift import Lifter
-from dp3d_core.model import Denoiser
 from dp3d_core.model.diffusion import causal_mask
+from dp3d_core.model.encoder import UP_CHANNELS, Encoder
 from dp3d_core.training import run as train
-from dp3d_core.training.objective import LAYOUT_SHARES, LAYOUTS, step_losses, weigh
+from dp3d_core.training.encoding import LAYOUT_SHARES, LAYOUTS, step_losses, weigh
 
 REDUCED = ModelConfig(joint_width=32, frame_width=128, joint_layers=2, frame_layers=3)
 """The preset `small` at about a third of its cost: 3 temporal blocks of 128 channels, joint tokens of 32."""
-PARTS_OFF = {
-    "action_prompts": False, "part_prompts": False, "affinity": False, "log_variance": False, "hallucinated_frames": 1,
-}  # fmt: skip
+PARTS_OFF = {"action_prompts": False, "part_prompts": False, "affinity": False, "log_variance": False}
 COST_FRAMES = 48
 TEMPERATURE_CLIPS = 24
-"""Training clips, seen through other noise, on which each run's temperature is fitted: dev stays unseen."""
+"""Training clips, seen through other noise, on which each run's temperatures are fitted: dev stays unseen."""
 
 
 def multiply_adds(model, frames=COST_FRAMES):
     """Millions of multiply-adds a frame of one pass over `frames` frames (torch.utils.flop_counter counts two each)."""
-    denoiser = Denoiser(model, len(ACTIONS)).eval()
+    encoder = Encoder(model, len(ACTIONS)).eval()
     mask = causal_mask(frames, model.window_frames)[None]
-    noisy, seen, ones = torch.zeros(1, frames, 17, 3), torch.zeros(1, frames, 17, 4), torch.ones(1, frames)
+    seen, up = torch.zeros(1, frames, 17, 4), torch.zeros(1, frames, UP_CHANNELS)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        denoiser(noisy, seen, ones, 0 * ones, mask)
+        encoder(seen, up, torch.zeros(1, frames), mask)
     return counter.get_total_flops() / 2e6 / frames
 
 
@@ -68,8 +67,8 @@ def wider_plain(full, measure):
 
 
 def parameters(model):
-    """Number of parameters in training, the hallucination heads included."""
-    return sum(p.numel() for p in Denoiser(model, len(ACTIONS)).parameters())
+    """Number of parameters."""
+    return sum(p.numel() for p in Encoder(model, len(ACTIONS)).parameters())
 
 
 def _nearest(full, candidates, measure):
@@ -84,68 +83,57 @@ def _nearest(full, candidates, measure):
 
 
 def variants(full=REDUCED):
-    """{name: (ModelConfig, what differs in TrainConfig)}."""
-    regression = {"objective": "regression"}
+    """{name: ModelConfig}."""
     return {
-        "full": (full, {}),
-        "no action prompts": (replace(full, action_prompts=False), {}),
-        "no affinity": (replace(full, affinity=False), {}),
-        "no hallucination": (replace(full, hallucinated_frames=1), {}),
-        "no part prompts": (replace(full, part_prompts=False), {}),
-        "no log-variance": (replace(full, log_variance=False), {}),
-        "no plain start": (full, {"plain_share": 0.0}),
-        "regression": (full, regression),
-        "plain regressor": (replace(full, **PARTS_OFF), regression),
-        "plain regressor of equal size": (wider_plain(full, parameters), regression),
-        "plain regressor of equal cost": (wider_plain(full, multiply_adds), regression),
-        "MixSTE regressor": (mixste_like(full), regression),
+        "full": full,
+        "no action prompts": replace(full, action_prompts=False),
+        "no affinity": replace(full, affinity=False),
+        "no part prompts": replace(full, part_prompts=False),
+        "no log-variance": replace(full, log_variance=False),
+        "plain": replace(full, **PARTS_OFF),
+        "plain of equal size": wider_plain(full, parameters),
+        "plain of equal cost": wider_plain(full, multiply_adds),
+        "MixSTE": mixste_like(full),
     }
 
 
 def step_seconds(model, options, bank):
     """Seconds of a training step, measured on one of each layout."""
-    denoiser = Denoiser(model, len(ACTIONS)).train()
-    optimizer = torch.optim.AdamW(denoiser.parameters(), lr=0.0)
+    encoder = Encoder(model, len(ACTIONS)).train()
+    optimizer = torch.optim.AdamW(encoder.parameters(), lr=0.0)
     generator = torch.Generator().manual_seed(0)
     layouts = dict.fromkeys(LAYOUTS, 0.0)
     for layout in (LAYOUTS[0], *LAYOUTS):  # the first once more: allocations and kernels warm up
-        kind = "causal" if options.objective == "regression" and layout == "rolling" else layout
         began = time.perf_counter()
-        batch = sample_batch(
-            bank, options.batch, options.sequence_frames, generator=generator, reach=model.hallucinated_frames // 2
-        )
+        batch = sample_batch(bank, options.batch, options.sequence_frames, generator=generator, reach=0, field=Field())
         with torch.autocast("cpu", torch.bfloat16, enabled=options.precision == "bfloat16"):
-            loss = weigh(step_losses(denoiser, denoiser, batch, kind, options, generator), options)
+            loss = weigh(step_losses(encoder, model, batch, layout, generator), options)
         loss.backward()
         optimizer.step()
         layouts[layout] = time.perf_counter() - began
     return sum(share * layouts[layout] for share, layout in zip(LAYOUT_SHARES, LAYOUTS))
 
 
-def evaluate_run(weights, objective, motions, seed=0):
-    """Overall dev metrics {"stream 0", "stream 4", "offline": row} and the temperature, fitted on training clips.
-
-    A regressor refines nothing, so its lookahead is a pass over the whole window each frame (`methods.windowed`).
-    """
+def evaluate_run(weights, motions, seed=0):
+    """Overall dev metrics {"stream 0", "stream 4", "offline": row} and temperatures, fitted on training clips."""
     lifter = Lifter.load(weights, backend="eager")
     held = motions.split("train")
     few = held.select(range(0, len(held), max(1, len(held) // TEMPERATURE_CLIPS)))
     calibration = synthetic(few, seed=seed + 1).sequences
-    lifter.temperature = fitted_temperature(lifter, calibration, partial(methods.offline, causal=True))
-    ahead = partial(methods.windowed if objective == "regression" else methods.stream, lifter, lookahead=4)
+    lifter.temperatures = fitted_temperatures(lifter, calibration)
     dev = synthetic(motions.split("dev"), seed=seed).sequences
     asked = {
         "stream 0": partial(methods.stream, lifter),
-        "stream 4": ahead,
+        "stream 4": partial(methods.stream, lifter, lookahead=4),
         "offline": partial(methods.offline, lifter),
     }
     rows = {mode: _overall(method, dev) for mode, method in asked.items()}
     loaded = checkpoint.load(weights)
     provenance = loaded.provenance | {"temperature_from": f"{len(calibration)} training clips, noisy"}
     checkpoint.save(
-        weights, loaded.denoiser, actions=loaded.actions, temperature=lifter.temperature, provenance=provenance
+        weights, loaded.encoder, actions=loaded.actions, temperatures=lifter.temperatures, provenance=provenance
     )
-    return rows, lifter.temperature
+    return rows, lifter.temperatures
 
 
 def _overall(method, sequences):
@@ -163,12 +151,12 @@ def run_one(name, model, options, motions_path, motions, folder):
     weights = train.run(
         model=model, train=options, motions_path=motions_path, out=folder, resume=resume, save_every_s=120
     )
-    rows, temperature = evaluate_run(weights, options.objective, motions)
+    rows, temperatures = evaluate_run(weights, motions)
     result = {
         "variant": name, "seed": options.seed, "motions": Path(motions_path).name, "model": to_dict(model),
         "train": to_dict(options), "multiply_adds_m": multiply_adds(model),
         "parameters": parameters(model),
-        "minutes": checkpoint.load(weights).provenance["minutes"], "temperature": temperature, "rows": rows,
+        "minutes": checkpoint.load(weights).provenance["minutes"], "temperatures": temperatures, "rows": rows,
     }  # fmt: skip
     part = folder / "result.part"
     write_json(part, result)
@@ -180,9 +168,9 @@ def plan(chosen, seeds, common, motions_path, out, resume):
     """[(name, model, options, folder)] that are still to run; ValueError where `out` holds something else."""
     todo = []
     for seed in seeds:
-        for name, (model, changes) in chosen.items():
+        for name, model in chosen.items():
             folder = out / f"{name.replace(' ', '_')}-seed{seed}"
-            options = replace(common, seed=seed, **changes)
+            options = replace(common, seed=seed)
             done = folder / "result.json"
             if (done.is_file() or (folder / "state0.safetensors").is_file()) and not resume:
                 raise ValueError(

@@ -35,7 +35,7 @@ def write_tables(out, order):
 
 
 def _same_budget(results, out):
-    varied = ("seed", "objective", "plain_share")
+    varied = ("seed",)
     budgets = {
         tuple((key, result["train"][key]) for key in sorted(result["train"]) if key not in varied)
         + (result["motions"],)
@@ -77,8 +77,7 @@ def markdown(rows, example):
         f"{model['joint_layers']} spatial and {model['frame_layers']} temporal blocks (MixSTE as its cost allows). "
         f"Budget: {options['steps']} steps of {options['batch']} × {options['sequence_frames']} frames, "
         f"{options['precision']}, {example['motions']}; dev split, detector-like 2D, 30 Hz. ± is half the range over "
-        "seeds. ℓ is the lookahead in frames; a regressor's ℓ4 is a pass over its whole window each frame. Each run's "
-        "temperature is fitted on training clips.",
+        "seeds. ℓ is the lookahead in frames. Each run's temperatures are fitted on training clips.",
         "",
         "| variant | M mult-adds/frame | parameters | min | " + " | ".join(c[2] for c in COLUMNS) + " | ℓ0 − full mm |",
         "|---" * (5 + len(COLUMNS)) + "|",

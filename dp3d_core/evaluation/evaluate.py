@@ -11,11 +11,11 @@ from typing import Literal
 import torch
 
 from dp3d_core import checkpoint
-from dp3d_core.config import Aggregate, Lookahead
+from dp3d_core.config import LOOKAHEADS, Aggregate, Lookahead
 from dp3d_core.data.motions import load_motions
 from dp3d_core.evaluation import benchmarks, methods
 from dp3d_core.evaluation.report import format_report, format_table, write_json
-from dp3d_core.evaluation.scoring import action_scores, fitted_temperature, score
+from dp3d_core.evaluation.scoring import action_scores, fitted_temperatures, score
 from dp3d_core.lift import Lifter
 
 OFFLINE_DEFAULTS = {
@@ -55,7 +55,8 @@ def evaluate(*, lifter, benchmark, mode="stream", lookahead=0, steps=1, samples=
     report = {
         "data": benchmark.data, "weights": lifter.weights_name,
         "training": {k: lifter.provenance.get(k) for k in ("steps", "minutes")},
-        "temperature": lifter.temperature, "mode": name, "backend": lifter.backend_name,
+        "temperature": lifter.temperatures[f"lookahead {lookahead}" if mode == "stream" else "offline"],
+        "mode": name, "backend": lifter.backend_name,
         "lookahead": lookahead if mode == "stream" else None, "steps": steps, "hypotheses": samples,
         "aggregation": aggregate, "seed": seed, "detector": benchmark.detector,
         "detector_noise": benchmark.detector_noise, "headline": benchmark.headline, "notes": notes, **result,
@@ -76,7 +77,7 @@ def table(*, lifter, by_detector, baselines=None, seed=0, **offline):
         options = {"lifter": lifter, "benchmark": benchmark, "seed": seed}
         report = evaluate(mode="offline", baselines=baselines, **options, **offline)
         rows[f"{detector}: {report['mode']}"] = report
-        for lookahead in lifter.lookaheads:
+        for lookahead in LOOKAHEADS:
             rows[f"{detector}: stream, lookahead {lookahead}"] = evaluate(mode="stream", lookahead=lookahead, **options)
     return rows
 
@@ -140,7 +141,7 @@ class EvaluateOptions:
     json: str | None = None
     """Write the report to this file."""
     fit_temperature: str | None = None
-    """Fit the temperature of sigma on this data and write the weights to this file."""
+    """Fit the temperatures of sigma on this data and write the weights to this file."""
 
 
 def command(options: EvaluateOptions) -> None:
@@ -215,15 +216,12 @@ def _material(options, mode, lifter):
 
 
 def _fit(lifter, benchmark, path):
-    """Write the weights with the temperature fitted on `benchmark`; returns a line that says so.
-
-    One number serves every lookahead, so it is fitted to the streams of all of them together.
-    """
-    streams = [partial(methods.stream, lookahead=lookahead) for lookahead in lifter.lookaheads]
-    temperature = fitted_temperature(lifter, benchmark.sequences, *streams)
+    """Write the weights with the temperatures fitted on `benchmark`, one for each use; returns a line that says so."""
+    temperatures = fitted_temperatures(lifter, benchmark.sequences)
     source = f"{temperature_source(benchmark)}, {benchmark.detector}"
     checkpoint.save(
-        path, lifter.denoiser, actions=lifter.actions, temperature=temperature,
+        path, lifter.encoder, actions=lifter.actions, temperatures=temperatures,
         provenance=lifter.provenance | {"temperature_from": source},
     )  # fmt: skip
-    return f"temperature {lifter.temperature:.3f} -> {temperature:.3f}: {path}"
+    changes = ", ".join(f"{use} {lifter.temperatures[use]:.3f} -> {new:.3f}" for use, new in temperatures.items())
+    return f"temperatures: {changes}: {path}"

@@ -10,9 +10,10 @@ import torch
 from dp3d_core.data import noise
 from dp3d_core.data.actions import ACTIONS, NO_LABEL, label
 from dp3d_core.data.windows import MotionBank, sample_batch
-from dp3d_core.geometry.gaps import bridge_all
 from dp3d_core.geometry.observation import follow_all, observe
 from dp3d_core.geometry.root import solve
+from dp3d_core.geometry.uncertainty import one_sigma
+from dp3d_core.model.encoder import UP_CHANNELS
 from dp3d_core.model.sampler import aggregate_mean, aggregate_placed, check_aggregate
 
 
@@ -93,46 +94,13 @@ def per_frame(lifter, sequence):
     """The same network with no past: every frame lifted and placed alone, nothing smoothed, no bone lengths kept."""
     seen, rotation, turned = seen_by_network(sequence)
     batch = torch.from_numpy(seen.astype(np.float32))[:, None]
-    one = torch.ones(len(batch), 1)
+    zero = torch.zeros(len(batch), 1)
     mask = torch.ones(1, 1, 1, dtype=torch.bool)
-    prediction = lifter.denoiser(torch.zeros(len(batch), 1, 17, 3), batch, one, 0 * one, mask)
-    pose_m = prediction.clean[:, 0].numpy() * lifter.config.pose_scale_m
-    sigma_m = torch.exp(0.5 * prediction.log_variance[:, 0]).numpy() * lifter.config.pose_scale_m * lifter.temperature
+    encoded = lifter.encoder(batch, torch.zeros(len(batch), 1, UP_CHANNELS), zero, mask)
+    pose_m = encoded.pose[:, 0].numpy() * lifter.config.pose_scale_m
+    scale_m = lifter.config.pose_scale_m * lifter.temperatures["lookahead 0"]
+    sigma_m = one_sigma(torch.exp(0.5 * encoded.log_variance[:, 0]).numpy() * scale_m)
     return _put(pose_m, sigma_m, rotation, turned, seen[..., 2])
-
-
-@torch.inference_mode()
-def windowed(lifter, sequence, *, lookahead=0, batch=64):
-    """Lookahead without diffusion: at each arriving frame one pass over its whole window, both ways in time.
-
-    The answer of a frame is what the window of the frame `lookahead` later says; placed as in `per_frame`. This is how
-    a plain regressor, which refines nothing, may look ahead; it costs a window of passes a frame.
-    """
-    seen, rotation, turned = seen_by_network(sequence, bridged=True)
-    frames, window = len(sequence.stamps_s), lifter.config.window_frames
-    last = torch.from_numpy(np.arange(lookahead, frames))
-    observed = torch.from_numpy(seen.astype(np.float32))
-    stamps = torch.from_numpy((sequence.stamps_s - sequence.stamps_s[0]).astype(np.float32))
-    pose_m, sigma_m = np.zeros((frames, 17, 3), np.float32), np.full((frames, 17), 0.2, np.float32)
-    known = np.zeros(frames, bool)
-    pool = torch.full((window,), window - 1)
-    for newest in last.split(batch):
-        rows = newest[:, None] - window + 1 + torch.arange(window)
-        there = rows >= 0
-        rows = rows.clamp(min=0)
-        # a row before the sequence's start sees itself only and is seen by nobody
-        mask = there[:, None, :] | torch.eye(window, dtype=torch.bool)
-        piece = observed[rows] * there[:, :, None, None]
-        zeros, ones = torch.zeros(len(newest), window, 17, 3), torch.ones(len(newest), window)
-        answer = lifter.denoiser(zeros, piece, ones, stamps[rows], mask, pool)
-        frame = (newest - lookahead).numpy()
-        scale = lifter.config.pose_scale_m
-        pose_m[frame] = answer.clean[:, window - 1 - lookahead].numpy() * scale
-        log_variance = answer.log_variance[:, window - 1 - lookahead].numpy()
-        sigma_m[frame] = np.exp(0.5 * log_variance) * scale * lifter.temperature
-        known[frame] = True
-    joints, sigma_m, placed = _put(pose_m, sigma_m, rotation, turned, seen[..., 2])
-    return joints, sigma_m, placed & known
 
 
 def mean_pose(pose_m):
@@ -156,11 +124,9 @@ def training_mean(motions, seed=0):
     return torch.cat([batch.pose_m.flatten(0, 1) for batch in batches]).mean(0).numpy()
 
 
-def seen_by_network(sequence, bridged=False):
+def seen_by_network(sequence):
     """What the network sees (T, 17, 4), the rotation (T, 3, 3) to the virtual camera and the rays (T, 17, 2) in it."""
     rays, confidence = sequence.camera.see(sequence.keypoints_px, sequence.confidence)
-    if bridged:
-        rays, confidence = bridge_all(rays, confidence, sequence.stamps_s)
     rays, confidence = rays[None], confidence[None].astype(np.float32)
     relative_s = (sequence.stamps_s - sequence.stamps_s[0])[None].astype(np.float32)
     seen, rotation, turned = observe(rays, confidence, follow_all(rays, confidence, relative_s, np), np)

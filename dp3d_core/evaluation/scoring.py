@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from dp3d_core.checkpoint import USES
+from dp3d_core.config import LOOKAHEADS
 from dp3d_core.evaluation import methods
 from dp3d_core.evaluation.metrics import (
     Summary,
@@ -120,16 +122,20 @@ def action_scores(lifter, sequences, *, causal):
     }  # fmt: skip
 
 
-def fitted_temperature(lifter, sequences, *answers):
-    """The factor on the network's raw sigma that makes 90 % intervals of `answers` together cover 90 %.
+def fitted_temperatures(lifter, sequences):
+    """{use: factor on the network's raw sigma} that makes 90 % intervals of each use cover 90 % of its errors."""
+    answers = {"offline": methods.offline}
+    answers |= {f"lookahead {n}": partial(methods.stream, lookahead=n) for n in LOOKAHEADS}
+    return {use: lifter.temperatures[use] * _factor(partial(answers[use], lifter), sequences) for use in USES}
 
-    answers: methods `answer(lifter, sequence)`; by default the zero-lag stream alone.
-    """
+
+def _factor(answer, sequences):
+    """What a method's sigma must be multiplied by."""
     errors, sigmas = [], []
-    for answer in answers or (methods.stream,):
-        for sequence in sequences:
-            joints, sigma, answered = answer(lifter, sequence)
-            relative = (joints - joints[:, :1]) - (sequence.joints_cam_m - sequence.joints_cam_m[:, :1])
-            errors.append(np.linalg.norm(relative, axis=-1)[answered, 1:])
-            sigmas.append(sigma[answered, 1:])
-    return lifter.temperature * float(fit_temperature_to_coverage(np.concatenate(errors), np.concatenate(sigmas)))
+    for sequence in sequences:
+        joints, sigma, answered = answer(sequence)
+        answered = answered & sequence.valid
+        relative = (joints - joints[:, :1]) - (sequence.joints_cam_m - sequence.joints_cam_m[:, :1])
+        errors.append(np.linalg.norm(relative, axis=-1)[answered, 1:])
+        sigmas.append(sigma[answered, 1:])
+    return float(fit_temperature_to_coverage(np.concatenate(errors), np.concatenate(sigmas)))

@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 import torch
 
+from dp3d_core.config import LOOKAHEADS
 from dp3d_core.data.motions import load_motions
 from dp3d_core.data.noise import DetectorNoise
 from dp3d_core.data.synthetic import synthetic_sequences
@@ -61,7 +62,7 @@ def rows(lifter, sequences):
         return out, sigma, known
 
     table = {"per frame": measure(lambda sequence: raw[id(sequence)], sequences) | {"waits_frames": 0}}
-    for lookahead in lifter.lookaheads:
+    for lookahead in LOOKAHEADS:
         name = f"stream, lookahead {lookahead}"
         table[name] = measure(partial(methods.stream, lifter, lookahead=lookahead), sequences)
         table[name]["waits_frames"] = lookahead

@@ -39,6 +39,8 @@ class Seen(NamedTuple):
     """(P, 17) with 0 = missing."""
     dt_s: np.ndarray
     """(P,) since each one's last frame."""
+    sigmas_m: np.ndarray | None = None
+    """(P, 17, 2) per axis across the ray, and along it; None: `sigma_m` divided as is usual."""
     contact: np.ndarray | None = None
     """(P, 2) a network's probability that the right and left foot stand; None: from how the ankles move."""
 
@@ -152,7 +154,13 @@ class Placement:
         distance = np.sqrt((joints[:, 0] ** 2).sum(1))
         spread = np.maximum(self.sizes.variance[rows], KNOWN_SIZE_SIGMA**2)
         root_sigma_m = np.sqrt(self.roots.range_sigma_m(rows) ** 2 + distance * distance * spread)
-        sigma_m, lateral_m, depth_m = sigmas(seen.sigma_m, seen.confidence, size)
+        if seen.sigmas_m is None:
+            sigma_m, lateral_m, depth_m = sigmas(seen.sigma_m, seen.confidence, size)
+        else:
+            grown = size.astype(np.float32)[:, None]
+            sigma_m, lateral_m, depth_m = (
+                part * grown for part in (seen.sigma_m, seen.sigmas_m[..., 0], seen.sigmas_m[..., 1])
+            )
         return Placed(
             joints_cam_m=joints.astype(np.float32),
             sigma_m=sigma_m,

@@ -1,6 +1,6 @@
 """The streams of one or of several cameras, whose people are the rows of one batch: one network pass for all of them.
 
-Follow (the virtual camera), denoise (the network), place (metres). `Streams` owns everything; each camera's clock and
+Follow (the virtual camera), encode (the network), place (metres). `Streams` owns everything; each camera's clock and
 people are in its `Roster`. A camera that is not pushed is not touched. Knows no ROS.
 """
 # P people of this pass, J = 17 joints, W = lookahead + 1 frames of the working window
@@ -15,8 +15,10 @@ import numpy as np
 from dp3d_core.config import POOL_TIMES_S, ROTARY_PERIOD_S, ModelConfig, StreamConfig
 from dp3d_core.geometry.camera import Camera
 from dp3d_core.geometry.gaps import bridge
+from dp3d_core.geometry.observation import up_input
 from dp3d_core.geometry.placement import Placed, Placement, Seen, World
 from dp3d_core.geometry.proportions import stature_m
+from dp3d_core.geometry.uncertainty import one_sigma
 from dp3d_core.geometry.viewpoint import Viewpoint, look
 from dp3d_core.live.camera_track import Moment
 from dp3d_core.live.roster import Observations, Roster
@@ -80,11 +82,6 @@ class Streams(Mapping):
         self._actions = actions
         self._pose_unit_m = np.float32(model.pose_scale_m)
         self._sigma_unit_m = np.float32(temperature * model.pose_scale_m)
-        # of the working window, oldest first: what the oldest's pass returns leaves the window clean (the
-        # lower-triangular schedule of FloodDiffusion, 2512.03520)
-        levels = np.arange(1, config.lookahead + 2, dtype=np.float32) / np.float32(config.lookahead + 1)
-        self._levels = np.tile(levels, (self.tracks.keys.shape[0], 1))
-        self._kept = (1 - levels)[:, None, None]
 
     def __getitem__(self, name: Any) -> Stream:
         return Stream(self, self._rosters[name])
@@ -135,13 +132,13 @@ class Streams(Mapping):
         rows = np.array([person.row for person in people])
         span_s = roster.stamps_s[-1] - roster.stamps_s[0]
         unseen_s = [person.unseen_s[-1] for person in people]
-        sigma_m = self._sigma(log_variance[:, -1], unseen_s)
-        pose_m = self.tracks.bones.apply(rows, self.tracks.clean[rows, -1] * self._pose_unit_m)
+        sigmas_m = self._sigmas(log_variance[:, -1], unseen_s)
+        pose_m = self.tracks.bones.apply(rows, self.tracks.pose[rows, -1] * self._pose_unit_m)
         step_s = [span_s if person.frames >= self.tracks.window else 0.0 for person in people]
         moment = roster.track.ahead()
         everybody = slice(0, len(people))
         stature, placed = self._metres(
-            self.tracks.placement.copy_of(rows), everybody, pose_m, sigma_m, rows, -1, step_s, [(everybody, moment)]
+            self.tracks.placement.copy_of(rows), everybody, pose_m, sigmas_m, rows, -1, step_s, [(everybody, moment)]
         )
         poses = Poses(people, unseen_s, actions, stature, placed)
         return self._skeletons(roster, roster.stamps_s[-1], roster.newest_tag, moment, poses, everybody, 0)
@@ -162,7 +159,7 @@ class Streams(Mapping):
             confidence = np.concatenate([part.seen.confidence for part in parts])
             dt_s = [interval_s for part in parts for interval_s in part.seen.dt_s]
         self._follow(people, rows, parts, rays, confidence, dt_s)
-        log_variance, logits = self._denoise(people, rows, parts, dt_s)
+        log_variance, logits = self._encode(people, rows, parts, dt_s)
         actions = self._name_actions(logits)
         poses = self._place(people, rows, parts, log_variance[:, 0], actions)
         return self._share_out(people, parts, poses, log_variance, actions)
@@ -182,23 +179,23 @@ class Streams(Mapping):
         rays, confidence = bridge(memory, rays, confidence, dt_s)
         tracks.gaps[rows] = memory  # rows may be indices, and this a copy
         viewpoints = [person.viewpoint for person in people]
-        seen, rotation, turned = look(viewpoints, rays, confidence, dt_s, _turned_to_the_world(viewpoints, parts))
+        up = _turned_to_the_world(viewpoints, parts)
+        seen, rotation, turned = look(viewpoints, rays, confidence, dt_s, up)
         tracks.shift(rows, people)
         tracks.seen[rows, -1], tracks.rotation[rows, -1], tracks.rays[rows, -1] = seen, rotation, turned
-        tracks.first[rows, -1] = 0
+        tracks.up[rows, -1] = 0 if up is None else up_input(np.array(up), _up_sigma_rad(parts), rotation, np)
 
-    def _denoise(self, people: list[Person], rows: Rows, parts: list[Part], dt_s: list[float]):
-        """One pass over the working windows; fills `tracks.clean` and the memory, returns log variance and logits."""
+    def _encode(self, people: list[Person], rows: Rows, parts: list[Part], dt_s: list[float]):
+        """One pass over the working windows; fills `tracks.pose` and the memory.
+
+        Returns log variance (P, W, 17, 2) and action logits (P, A).
+        """
         tracks = self.tracks
-        # Frames under refinement start from their zero-lag estimate at the noise level of their age, as in training;
-        # the noise is zero. Started from their last estimate they are 1.3 mm worse at lookahead 4 (experiments.md, 10).
-        noisy = tracks.first[rows] * self._kept
         decay = np.exp(np.array(dt_s, np.float32)[:, None] * _POOL_RATES)
         keys, values, filled, pooled = tracks.memory(rows)
         answer = self.backend.step(
-            noisy,
             tracks.seen[rows],
-            self._levels[: len(people)],
+            tracks.up[rows],
             self._phases(len(people), parts),
             keys,
             values,
@@ -211,9 +208,8 @@ class Streams(Mapping):
             answer = [array.copy() for array in answer]
             for array in answer:
                 array[broken] = 0
-        clean, log_variance, logits, new_keys, new_values, new_pooled = answer
-        tracks.clean[rows], tracks.pooled[rows] = clean, new_pooled
-        tracks.first[rows, -1] = clean[:, -1]
+        pose, log_variance, _, logits, _, new_keys, new_values, new_pooled = answer
+        tracks.pose[rows], tracks.pooled[rows] = pose, new_pooled
         for roster, _, part in parts:
             first = people[part.start].row
             own = slice(first, first + part.stop - part.start)
@@ -241,7 +237,7 @@ class Streams(Mapping):
     ) -> Poses:
         """The oldest frames of the working windows, in metres in their cameras, of those whose window has filled.
 
-        log_variance (P, 17) is that of the oldest frames.
+        log_variance (P, 17, 2) is that of the oldest frames.
         """
         window, all_people = self.tracks.window, people
         # a person's first output frame starts its filter and bone lengths: it has no interval behind it
@@ -256,15 +252,15 @@ class Streams(Mapping):
             people, actions = [people[index] for index in ready], [actions[index] for index in ready]
             rows, log_variance = np.array([person.row for person in people], int), log_variance[ready]
         unseen_s = [person.unseen_s[0] for person in people]
-        sigma_m = self._sigma(log_variance, unseen_s)
-        pose_m = self.tracks.clean[rows, 0] * self._pose_unit_m
-        pose_m = self.tracks.bones.follow(rows, pose_m, sigma_m, np.array(step_s, np.float32))
+        sigmas_m = self._sigmas(log_variance, unseen_s)
+        pose_m = self.tracks.pose[rows, 0] * self._pose_unit_m
+        pose_m = self.tracks.bones.follow(rows, pose_m, one_sigma(sigmas_m), np.array(step_s, np.float32))
         moments, first = [], 0
         for part in parts:
             count = sum([person.frames >= window for person in all_people[part.people]])
             moments.append((slice(first, first + count), part.seen.oldest))
             first += count
-        stature, placed = self._metres(self.tracks.placement, rows, pose_m, sigma_m, rows, 0, step_s, moments)
+        stature, placed = self._metres(self.tracks.placement, rows, pose_m, sigmas_m, rows, 0, step_s, moments)
         return Poses(people, unseen_s, actions, stature, placed)
 
     def _share_out(
@@ -295,7 +291,7 @@ class Streams(Mapping):
         placement: Placement,
         placement_rows: Rows,
         pose_m: np.ndarray,
-        sigma_m: np.ndarray,
+        sigmas_m: np.ndarray,
         rows: Rows,
         index: int,
         step_s: list[float],
@@ -307,7 +303,8 @@ class Streams(Mapping):
         network_m = stature_m(tracks.bones.length_m[rows])
         seen = Seen(
             pose_m=pose_m,
-            sigma_m=sigma_m,
+            sigma_m=one_sigma(sigmas_m),
+            sigmas_m=sigmas_m,
             rotation=tracks.rotation[rows, index],
             rays=tracks.rays[rows, index],
             confidence=tracks.seen[rows, index, :, 2],
@@ -325,15 +322,15 @@ class Streams(Mapping):
 
     # --- what is published -----------------------------------------------------------------------------------------
 
-    def _sigma(self, log_variance: np.ndarray, unseen_s: list[float]) -> np.ndarray:
-        """(P, 17) metres: the network's, growing while unseen; the root has none about itself."""
-        sigma_m = np.exp(log_variance * np.float32(0.5))
-        sigma_m *= self._sigma_unit_m
+    def _sigmas(self, log_variance: np.ndarray, unseen_s: list[float]) -> np.ndarray:
+        """(P, 17, 2) metres: the network's, growing while unseen; the root has none about itself."""
+        sigmas_m = np.exp(log_variance * np.float32(0.5))
+        sigmas_m *= self._sigma_unit_m
         if any(unseen_s):
             grown_m = UNSEEN_SPEED_M_S * np.array(unseen_s, np.float32)
-            sigma_m = np.sqrt(sigma_m**2 + grown_m[:, None] ** 2)
-        sigma_m[:, 0] = 0
-        return sigma_m
+            sigmas_m = np.sqrt(sigmas_m**2 + grown_m[:, None, None] ** 2)
+        sigmas_m[:, 0] = 0
+        return sigmas_m
 
     def _name_actions(self, logits: np.ndarray) -> list[str | None]:
         """Each person's most likely action where its probability is above one half, else None. logits (P, A)."""
@@ -398,6 +395,15 @@ def _turned_to_the_world(viewpoints: list[Viewpoint], parts: list[Part]) -> list
                 viewpoint.turn(motion[0])
         up += [(0.0, 0.0, 0.0) if pose is None else tuple(pose.up_cam.tolist())] * (people.stop - people.start)
     return up
+
+
+def _up_sigma_rad(parts: list[Part]) -> np.ndarray:
+    """(P,) of what is known of up."""
+    sigmas = []
+    for _, seen, people in parts:
+        pose = seen.newest.pose
+        sigmas += [0.0 if pose is None else pose.up_sigma_rad] * (people.stop - people.start)
+    return np.array(sigmas)
 
 
 def _broken(answer) -> list[int]:

@@ -41,7 +41,7 @@ class Person:
 
 
 class Tracks:
-    """Rows of all people. `config` is a `ModelConfig`; `groups` the denoiser's temporal token groups."""
+    """Rows of all people. `config` is a `ModelConfig`; `groups` the encoder's temporal token groups."""
 
     def __init__(self, config: ModelConfig, groups: int, most_people: int, window: int, cameras: int = 1):
         f32 = np.float32
@@ -57,17 +57,17 @@ class Tracks:
         self.filled = np.zeros((most_people, self.cached + window), f32)
         self.pooled = np.zeros((most_people, len(POOL_TIMES_S), POOL_WIDTH + 1), f32)
         # the working window, oldest first
-        self.first = np.zeros((most_people, window, 17, 3), f32)
-        """The zero-lag estimate of each frame, network units; zeros before the frame's first pass."""
-        self.clean = np.zeros((most_people, window, 17, 3), f32)
-        """What the last pass made of each frame."""
+        self.pose = np.zeros((most_people, window, 17, 3), f32)
+        """What the last pass made of each frame, network units."""
+        self.up = np.zeros((most_people, window, 4), f32)
+        """What the network is told of gravity, see `observation.up_input`; zeros: nothing."""
         self.seen = np.zeros((most_people, window, 17, 4), f32)
         self.rotation = np.zeros((most_people, window, 3, 3), f32)
         self.rays = np.zeros((most_people, window, 17, 2), f32)
         self.gaps = forgotten(most_people)
         """When and where each joint was last seen."""
-        self._window_arrays = (self.first, self.seen, self.rotation, self.rays)
-        self._arrays = (self.keys, self.values, self.filled, self.pooled, self.clean, self.gaps, *self._window_arrays)
+        self._window_arrays = (self.seen, self.up, self.rotation, self.rays)
+        self._arrays = (self.keys, self.values, self.filled, self.pooled, self.pose, self.gaps, *self._window_arrays)
         self.bones, self.placement = Proportions(most_people), Placement(most_people)
         self._views = {}
 

@@ -44,6 +44,8 @@ class TrainOptions:
     """Train for this long; the schedule of the learning rate follows."""
     resume: bool = False
     """Go on from the state in --out."""
+    start: str | None = None
+    """Weights to begin from, a file or a shipped name."""
     prompt_bank: str | None = None
     """Bank of `dp3d prompts` to bake in (default: learned prompts)."""
     device: str = field(default_factory=lambda: "cuda" if torch.cuda.is_available() else "cpu")
@@ -75,6 +77,7 @@ def train(options: TrainOptions) -> None:
         annotation=options.annotation,
         minutes=options.minutes,
         resume=options.resume,
+        start=options.start,
         device=options.device,
         dev_sequences=options.dev_sequences,
         prompt_bank=options.prompt_bank,

@@ -1,14 +1,14 @@
-"""Train a denoiser on mocap: `python -m dp3d_core.train --preset small --motions FILE.npz --out DIR`.
+"""Train an encoder on mocap: `python -m dp3d_core.train --preset small --motions FILE.npz --out DIR`.
 
 Or on the real pairs of a benchmark: `--h36m-3d`, `--h36m-2d` and `--cameras`, or `--mpi-train` and `--cameras`, instead
-of `--motions`. Resumable (`--resume`), data-parallel under `torchrun` with one `--out` for all processes, scalars and
-pictures in TensorBoard where it is installed.
+of `--motions`. Resumable (`--resume`, also for longer: the learning rate falls at the end alone), data-parallel under
+`torchrun` with one `--out` for all processes, scalars and pictures in TensorBoard where it is installed.
 """
 
 import json
-import math
 import os
 import time
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -18,176 +18,260 @@ from torch import distributed
 from dp3d_core import checkpoint
 from dp3d_core.config import to_dict
 from dp3d_core.data.actions import ACTIONS
+from dp3d_core.data.field import Field
 from dp3d_core.data.material import introduced, material, sampled
-from dp3d_core.model import Denoiser
+from dp3d_core.data.paired import PairedBank
 from dp3d_core.model.diffusion import causal_mask
+from dp3d_core.model.encoder import Encoder
 from dp3d_core.model.text import bake, load_bank
-from dp3d_core.training.objective import draw_layout, step_losses, weigh
+from dp3d_core.training.encoding import draw_layout, step_losses, weigh
 from dp3d_core.training.report import Reporter
 from dp3d_core.training.state import Ema, agreed, read_state, refuse_another_run, restore, save_state
 
 DEV_BATCH = 32
-HALLUCINATE_FROM = 0.25
-"""Share of training after which neighbours are hallucinated: n = 1 first, then the configured n (DreamPose3D)."""
+DEV_SEED = 12345
 
 
 def learning_rate(train, progress, step):
-    """Linear warm-up, then cosine to a hundredth of the peak."""
+    """Linear warm-up, the peak for `hold_share` of the run, then a straight fall to a hundredth of it."""
     warm = min(1.0, (step + 1) / max(train.warmup, 1))
-    return train.learning_rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
+    fall = 1.0 if train.hold_share == 1 else min(1.0, (1 - min(progress, 1.0)) / (1 - train.hold_share))
+    return train.learning_rate * warm * (0.01 + 0.99 * fall)
 
 
 @torch.no_grad()
-def dev_poses_m(denoiser, state, batch):
+def dev_poses_m(encoder, state, batch):
     """Zero-lag poses (B, T, 17, 3) in metres that the weights `state` answer to a development batch."""
     device = batch.seen.device
-    probe = Denoiser(denoiser.config, denoiser.action_count).to(device).eval()
+    probe = Encoder(encoder.config, encoder.action_count).to(device).eval()
     probe.load_state_dict(state, strict=True)
-    mask = causal_mask(batch.seen.shape[1], denoiser.config.window_frames, device)[None]
-    ones = torch.ones_like(batch.stamps_s)
-    clean = probe(torch.zeros_like(batch.pose_m), batch.seen, ones, batch.stamps_s, mask).clean
-    return clean * denoiser.config.pose_scale_m
+    mask = causal_mask(batch.seen.shape[1], encoder.config.window_frames, device)[None]
+    return probe(batch.seen, batch.up, batch.stamps_s, mask).pose * encoder.config.pose_scale_m
 
 
-def dev_error_mm(denoiser, state, batches):
+def dev_error_mm(encoder, state, batches):
     """Zero-lag MPJPE in mm of the weights `state` on fixed noisy development sequences."""
     total = count = 0.0
     for batch in batches:
-        error = (dev_poses_m(denoiser, state, batch) - batch.pose_m).norm(dim=-1)
+        error = (dev_poses_m(encoder, state, batch) - batch.pose_m).norm(dim=-1)
         total, count = total + float(error.sum()) * 1000, count + error.numel()
     return total / count
 
 
-def run(
-    *, model, train, out, motions_path=None, minutes=None, resume=False, device="cpu", log_every=50, save_every_s=300,
-    dev_sequences=256, prompt_bank=None, **pairs,
-):  # fmt: skip
-    """Train until `train.steps` or `minutes` of training; returns the path of the written weights.
+def dev_batches(bank, sequences, frames, device, *, up_known):
+    """Fixed development sequences, as the detector's noise alone makes them; up told or not."""
+    generator = torch.Generator().manual_seed(DEV_SEED)
+    options = {} if isinstance(bank, PairedBank) else {"field": Field.none(up_known_share=float(up_known))}
+    sizes = [min(DEV_BATCH, sequences - first) for first in range(0, sequences, DEV_BATCH)]
+    return [_moved(sampled(bank, size, frames, generator=generator, reach=0, **options), device) for size in sizes]
 
-    prompt_bank: a file of `dp3d_core.model.text`, baked in before the first step; without one the prompts are learned.
-    motions_path: a motion file; or in its place `pairs`, the files of real pairs as `material` takes them.
-    """
-    if dev_sequences < 1:
-        raise ValueError(f"--dev-sequences: expected at least 1, got {dev_sequences}")
-    if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
-        usable = "cpu or cuda" if torch.cuda.is_available() else "cpu (torch finds no CUDA here)"
-        raise ValueError(f"--device: expected {usable}, got {device!r}")
-    rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-    own_group = world > 1 and not distributed.is_initialized()
-    if own_group:
-        distributed.init_process_group("nccl" if device == "cuda" else "gloo")
-    if minutes is not None and not minutes > 0:
-        raise ValueError(f"--minutes: expected more than 0, got {minutes}")
-    if device == "cuda":
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    bank, dev_bank, origin = material(motions=motions_path, **pairs)
-    torch.manual_seed(train.seed)
-    denoiser = Denoiser(model, len(ACTIONS))
-    texts = None if prompt_bank is None else load_bank(prompt_bank)
-    if texts is not None:
-        bake(denoiser, texts)
-    denoiser.to(device)
-    ema = Ema(denoiser, train.ema_decay)
-    decayed = [p for p in denoiser.parameters() if p.dim() >= 2]
-    plain = [p for p in denoiser.parameters() if p.dim() < 2]
-    optimizer = torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": train.weight_decay}, {"params": plain, "weight_decay": 0.0}],
-        lr=train.learning_rate, betas=(0.9, 0.98),
-    )  # fmt: skip
-    generator = torch.Generator().manual_seed(train.seed * 1000 + rank)
-    state_path = out / "state0.safetensors"  # one for all processes
-    head = {
-        "step": 0, "seconds": 0.0, "train": to_dict(train), "model": to_dict(model), "data": origin, "processes": world,
-        "prompt_bank": texts and texts.origin,
-    }  # fmt: skip
-    if resume:
-        made, tensors = read_state(state_path)
-        refuse_another_run(made, head, state_path)
-        head |= {"step": made["step"], "seconds": made["seconds"]}
-        restore(tensors, denoiser, ema, optimizer, generator, rank)
-    network = denoiser
-    if world > 1:
-        network = torch.nn.parallel.DistributedDataParallel(denoiser, find_unused_parameters=True)
-    dev_generator = torch.Generator().manual_seed(12345)
-    reach = model.hallucinated_frames // 2
-    sizes = [min(DEV_BATCH, dev_sequences - first) for first in range(0, dev_sequences, DEV_BATCH)]
-    dev = [
-        _moved(sampled(dev_bank, size, train.sequence_frames, generator=dev_generator, reach=0), device)
-        for size in sizes
-    ]
 
-    if rank == 0:
-        print(introduced(bank, origin), flush=True)
-    reporter = Reporter(out, head["step"], train.steps) if rank == 0 else None
-    log = open(out / "log.jsonl", "a") if rank == 0 else None  # noqa: SIM115
-    began, before, saved = time.monotonic(), head["seconds"], head["seconds"]
-    sums, error = {}, None
-    denoiser.train()
-    for taken, step in enumerate(range(head["step"], train.steps), start=1):
-        seconds = agreed(before + time.monotonic() - began, device)
-        progress = step / train.steps if minutes is None else seconds / (60 * minutes)
-        if progress >= 1:
-            break
-        for group in optimizer.param_groups:
+class Run:
+    """One training run in folder `out`: encoder, averaged weights, optimiser, draws; on disk as `save` leaves it."""
+
+    def __init__(self, *, model, train, out, origin, device, prompt_bank=None, start=None):
+        self.model, self.train, self.device, self.out = model, train, device, Path(out)
+        self.rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+        self.out.mkdir(parents=True, exist_ok=True)
+        torch.manual_seed(train.seed)
+        self.encoder = Encoder(model, len(ACTIONS))
+        texts = None if prompt_bank is None else load_bank(prompt_bank)
+        if texts is not None:
+            bake(self.encoder, texts)
+        if start is not None:
+            _begin_from(self.encoder, start)
+        self.encoder.to(device)
+        self.ema = Ema(self.encoder, train.ema_decay)
+        decayed = [p for p in self.encoder.parameters() if p.dim() >= 2]
+        plain = [p for p in self.encoder.parameters() if p.dim() < 2]
+        self.optimizer = torch.optim.AdamW(
+            [{"params": decayed, "weight_decay": train.weight_decay}, {"params": plain, "weight_decay": 0.0}],
+            lr=train.learning_rate, betas=(0.9, 0.98),
+        )  # fmt: skip
+        self.generator = torch.Generator().manual_seed(train.seed * 1000 + self.rank)
+        self.network = self.encoder
+        if world > 1:
+            self.network = torch.nn.parallel.DistributedDataParallel(self.encoder, find_unused_parameters=True)
+        self.head = {
+            "step": 0, "seconds": 0.0, "train": to_dict(train), "model": to_dict(model), "data": origin,
+            "processes": world, "prompt_bank": texts and texts.origin,
+        }  # fmt: skip
+        self.state_path = self.out / "state0.safetensors"  # one for all processes
+
+    def resume(self):
+        """Go on from the state in `out`; ValueError where it is another run's."""
+        made, tensors = read_state(self.state_path)
+        refuse_another_run(made, self.head, self.state_path)
+        self.head |= {"step": made["step"], "seconds": made["seconds"]}
+        restore(tensors, self.encoder, self.ema, self.optimizer, self.generator, self.rank)
+
+    def save(self):
+        """Write everything that a resumed run needs, in one rename."""
+        save_state(self.state_path, self.encoder, self.ema, self.optimizer, self.generator, self.head)
+
+    def step(self, bank, progress):
+        """One optimiser step; returns the layout and its loss parts as tensors. FloatingPointError if it diverged."""
+        train, step = self.train, self.head["step"]
+        for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(train, progress, step)
-        batch = sampled(bank, train.batch, train.sequence_frames, generator=generator, reach=reach)
-        batch = _moved(batch, device)
-        asked = replace(train, objective="regression") if progress < train.plain_share else train
-        layout = draw_layout(generator, asked.objective)
-        # what a step draws is its own, so that every model and objective sees the same data in the same order
-        draws = torch.Generator().manual_seed(int(torch.randint(2**62, (1,), generator=generator)))
-        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=train.precision == "bfloat16"):
-            parts = step_losses(denoiser, network, batch, layout, asked, draws, progress >= HALLUCINATE_FROM)
+        options = {"field": Field()} if train.field and not isinstance(bank, PairedBank) else {}
+        batch = sampled(bank, train.batch, train.sequence_frames, generator=self.generator, reach=0, **options)
+        batch = _moved(batch, self.device)
+        layout = draw_layout(self.generator)
+        # what a step draws is its own, so that every model sees the same data in the same order
+        draws = torch.Generator().manual_seed(int(torch.randint(2**62, (1,), generator=self.generator)))
+        with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=train.precision == "bfloat16"):
+            parts = step_losses(self.network, self.model, batch, layout, draws)
         loss = weigh(parts, train)
-        optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(denoiser.parameters(), train.clip_norm)
+        norm = torch.nn.utils.clip_grad_norm_(self.encoder.parameters(), train.clip_norm)
         if not torch.isfinite(norm):
             raise FloatingPointError(
                 f"step {step}: gradient norm {float(norm)}; lower --learning-rate or resume earlier"
             )
-        optimizer.step()
-        ema.update(denoiser, step)
-        head |= {"step": step + 1, "seconds": before + time.monotonic() - began}
+        self.optimizer.step()
+        self.ema.update(self.encoder, step)
+        self.head["step"] = step + 1
+        return layout, {name: value.detach() for name, value in parts.items()}
+
+    def weights(self, provenance):
+        """Write the averaged weights as a checkpoint; its path."""
+        path = self.out / "weights.safetensors"
+        if self.rank == 0:
+            self.encoder.load_state_dict(self.ema.values, strict=True)
+            checkpoint.save(path, self.encoder, actions=ACTIONS, provenance=provenance)
+        return path
+
+
+def _begin_from(encoder, weights):
+    """Fill a fresh encoder with a checkpoint's weights; ValueError where they do not fit."""
+    try:
+        encoder.load_state_dict(checkpoint.load(weights).encoder.state_dict(), strict=True)
+    except RuntimeError as error:
+        raise ValueError(f"--start: {weights} does not fit: {' '.join(str(error).split())[:300]}") from None
+
+
+class Watch:
+    """What is logged of a run: mean losses, and errors on development sequences; nothing in all processes but one."""
+
+    def __init__(self, run, bank, sequences, log_every):
+        self.run, self.every, self.sums = run, log_every, {}
+        frames = run.train.sequence_frames
+        self.dev = {
+            name: dev_batches(bank, sequences, frames, run.device, up_known=known)
+            for name, known in (("dev_mpjpe_mm", False), ("dev_up_known_mpjpe_mm", True))
+        }
+        self.reporter = Reporter(run.out, run.head["step"], run.train.steps)
+        self.log = open(run.out / "log.jsonl", "a")  # noqa: SIM115
+
+    def took(self, layout, parts):
+        """Count a step's losses, and log what is due."""
         for name, value in parts.items():
-            sums.setdefault(f"{layout}/{name}", []).append(float(value.detach()))
-        last, error = step + 1 == train.steps, None
-        if rank == 0 and (taken % log_every == 0 or last):
-            row = {"step": step + 1, "minutes": round(head["seconds"] / 60, 2), "lr": optimizer.param_groups[0]["lr"]}
-            row |= {name: round(sum(values) / len(values), 5) for name, values in sums.items()}
-            sums = {}
-            log.write(json.dumps(row) + "\n")
-            log.flush()
-            reporter.scalars(row, step + 1)
-        if rank == 0 and (taken % (20 * log_every) == 0 or last):
-            error = dev_error_mm(denoiser, ema.values, dev)
-            log.write(json.dumps({"step": step + 1, "minutes": head["seconds"] / 60, "dev_mpjpe_mm": error}) + "\n")
-            log.flush()
-            reporter.scalars({"dev_mpjpe_mm": error}, step + 1)
-            reporter.picture(lambda: (dev_poses_m(denoiser, ema.values, dev[0]), dev[0].pose_m), step + 1)
+            self.sums.setdefault(f"{layout}/{name}", []).append(float(value))
+        step = self.run.head["step"]
+        if step % self.every == 0:
+            row = {name: round(sum(values) / len(values), 5) for name, values in self.sums.items()}
+            self.write(row | {"lr": self.run.optimizer.param_groups[0]["lr"]})
+            self.sums = {}
+        if step % (10 * self.every) == 0:
+            self.measure()
+
+    def measure(self):
+        """{name: mm} of the averaged weights on the development sequences, logged."""
+        errors = {n: round(dev_error_mm(self.run.encoder, self.run.ema.values, b), 2) for n, b in self.dev.items()}
+        self.write(errors)
+        batch = self.dev["dev_mpjpe_mm"][0]
+        poses = lambda: (dev_poses_m(self.run.encoder, self.run.ema.values, batch), batch.pose_m)  # noqa: E731
+        self.reporter.picture(poses, self.run.head["step"])
+        return errors
+
+    def write(self, row):
+        """One line of the log."""
+        row = {"step": self.run.head["step"], "minutes": round(self.run.head["seconds"] / 60, 2)} | row
+        self.log.write(json.dumps(row) + "\n")
+        self.log.flush()
+        self.reporter.scalars(row, self.run.head["step"])
+
+    def close(self):
+        """Flush and release."""
+        self.log.close()
+        self.reporter.close()
+
+
+def run(
+    *, model, train, out, motions_path=None, minutes=None, resume=False, start=None, device="cpu", log_every=50,
+    save_every_s=300, dev_sequences=256, prompt_bank=None, **pairs,
+):  # fmt: skip
+    """Train until `train.steps` or `minutes` of training; returns the path of the written weights.
+
+    prompt_bank: a file of `dp3d_core.model.text`, baked in before the first step; without one the prompts are learned.
+    start: a checkpoint of an encoder of the same shape to begin from. motions_path: a motion file; or in its place
+    `pairs`, the files of real pairs as `material` takes them.
+    """
+    if dev_sequences < 1:
+        raise ValueError(f"--dev-sequences: expected at least 1, got {dev_sequences}")
+    if minutes is not None and not minutes > 0:
+        raise ValueError(f"--minutes: expected more than 0, got {minutes}")
+    with _processes(device):
+        bank, dev_bank, origin = material(motions=motions_path, **pairs)
+        this = Run(
+            model=model, train=train, out=out, origin=origin, device=device, prompt_bank=prompt_bank, start=start
+        )
+        if resume:
+            this.resume()
+        watch = None
+        if this.rank == 0:
+            print(introduced(bank, origin), flush=True)
+            watch = Watch(this, dev_bank, dev_sequences, log_every)
+        _until_done(this, bank, watch, minutes, save_every_s)
+        errors = watch.measure() if watch is not None else {}
+        if watch is not None:
+            watch.close()
+        return this.weights(
+            origin | {
+                "steps": this.head["step"], "minutes": round(this.head["seconds"] / 60, 1), "train": to_dict(train),
+                "processes": this.head["processes"], "prompt_bank": this.head["prompt_bank"], **errors,
+            }
+        )  # fmt: skip
+
+
+def _until_done(this, bank, watch, minutes, save_every_s):
+    """Steps until the run is spent, with a state on disk every so often and at the end."""
+    began, before = time.monotonic(), this.head["seconds"]
+    saved = before
+    this.encoder.train()
+    while this.head["step"] < this.train.steps:
+        seconds = agreed(before + time.monotonic() - began, this.device)
+        progress = this.head["step"] / this.train.steps if minutes is None else seconds / (60 * minutes)
+        if progress >= 1:
+            break
+        layout, parts = this.step(bank, progress)
+        this.head["seconds"] = before + time.monotonic() - began
+        if watch is not None:
+            watch.took(layout, parts)
         if seconds - saved > save_every_s:
-            save_state(state_path, denoiser, ema, optimizer, generator, head)
+            this.save()
             saved = seconds
-    save_state(state_path, denoiser, ema, optimizer, generator, head)
-    if rank == 0:
-        log.close()
-        reporter.close()
-    if world > 1:
+    this.save()
+
+
+@contextmanager
+def _processes(device):
+    """Join the other processes of `torchrun`, if there are any; ValueError for a device that is not there."""
+    if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
+        usable = "cpu or cuda" if torch.cuda.is_available() else "cpu (torch finds no CUDA here)"
+        raise ValueError(f"--device: expected {usable}, got {device!r}")
+    own_group = int(os.environ.get("WORLD_SIZE", 1)) > 1 and not distributed.is_initialized()
+    if own_group:
+        distributed.init_process_group("nccl" if device == "cuda" else "gloo")
+    if device == "cuda":
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
+    yield
+    if distributed.is_initialized():
         distributed.barrier()
-    denoiser.load_state_dict(ema.values, strict=True)
-    weights = out / "weights.safetensors"
-    if rank == 0:
-        provenance = origin | {
-            "steps": head["step"], "minutes": round(head["seconds"] / 60, 1), "processes": world,
-            "train": to_dict(train), "prompt_bank": head.get("prompt_bank"),
-            "dev_mpjpe_mm": round(dev_error_mm(denoiser, ema.values, dev) if error is None else error, 2),
-        }  # fmt: skip
-        checkpoint.save(weights, denoiser, actions=ACTIONS, provenance=provenance)
     if own_group:
         distributed.destroy_process_group()
-    return weights
 
 
 def _moved(batch, device):

@@ -27,16 +27,16 @@ class Ema:
             self.values[name].lerp_(value, 1 - decay)
 
 
-def save_state(path, denoiser, ema, optimizer, generator, head):
+def save_state(path, encoder, ema, optimizer, generator, head):
     """Everything a resumed run needs, as one safetensors file written in one rename.
 
     All processes call it at the same step and the first writes for all of them: they hold one network, and only their
     generators differ. One file is of one step, so wherever a run is killed, no two processes go on from different ones.
     """
-    generators = _gathered(generator.get_state(), next(denoiser.parameters()).device)
+    generators = _gathered(generator.get_state(), next(encoder.parameters()).device)
     if len(generators) > 1 and distributed.get_rank():
         return
-    tensors = {f"model.{k}": v for k, v in denoiser.state_dict().items()}
+    tensors = {f"model.{k}": v for k, v in encoder.state_dict().items()}
     tensors |= {f"ema.{k}": v for k, v in ema.values.items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{k}": torch.as_tensor(v) for k, v in state.items()}
@@ -60,10 +60,9 @@ def read_state(path):
 
 def refuse_another_run(head, wanted, path):
     """ValueError where the state at `path`, with this head, is not of the run whose head would be `wanted`."""
-    # by way of the configs: an option that is newer than the state has its default, or what was done before it
-    before = {"plain_share": 0.0} | head["train"]
+    # by way of the configs: an option that is newer than the state has its default
     same_model = from_dict(ModelConfig, head["model"]) == from_dict(ModelConfig, wanted["model"])
-    if not same_model or from_dict(TrainConfig, before) != from_dict(TrainConfig, wanted["train"]):
+    if not same_model or from_dict(TrainConfig, head["train"]) != from_dict(TrainConfig, wanted["train"]):
         raise ValueError(f"--resume: {path} was made with other options; use the same preset and options")
     if head.get("prompt_bank") != wanted["prompt_bank"]:
         made = head.get("prompt_bank") or "none: the prompts are learned"
@@ -78,10 +77,10 @@ def refuse_another_run(head, wanted, path):
         )
 
 
-def restore(tensors, denoiser, ema, optimizer, generator, rank=0):
+def restore(tensors, encoder, ema, optimizer, generator, rank=0):
     """Put the tensors of `read_state` back where `save_state` took them, in the process of this rank."""
     part = lambda prefix: {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}  # noqa: E731
-    denoiser.load_state_dict(part("model."), strict=True)
+    encoder.load_state_dict(part("model."), strict=True)
     ema.values = {name: value.to(ema.values[name].device) for name, value in part("ema.").items()}
     state = {}
     for name, value in part("optimizer.").items():

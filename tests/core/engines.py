@@ -1,7 +1,7 @@
 """Inputs of a step, and engines that are eager PyTorch in disguise, for the tests of backends."""
 
 import torch
-from helpers import random_denoiser
+from helpers import random_encoder
 
 from dp3d_core.backends.graphs import RollingStep, rolling_example
 from dp3d_core.backends.shape import powers_of_two
@@ -9,19 +9,19 @@ from dp3d_core.backends.signature import INPUTS
 from dp3d_core.checkpoint import Checkpoint
 
 
-def loaded(denoiser):
-    """What backends take: a denoiser as if it had been loaded."""
-    return Checkpoint(denoiser=denoiser, actions=(), temperature=1.0, provenance={})
+def loaded(encoder):
+    """What backends take: an encoder as if it had been loaded."""
+    return Checkpoint(encoder=encoder, actions=())
 
 
 def network(config=None, seed=0):
-    """A tiny denoiser to run, not to train."""
-    return random_denoiser(config, seed, spread=0.05).requires_grad_(False)
+    """A tiny encoder to run, not to train."""
+    return random_encoder(config, seed, spread=0.05).requires_grad_(False)
 
 
-def arrays(denoiser, people=1, rows=1, filled=True):
+def arrays(encoder, people=1, rows=1, filled=True):
     """Inputs of a rolling step as arrays; not `filled`: with an empty head of the cache."""
-    inputs = [tensor.numpy() for tensor in rolling_example(denoiser, people, rows)]
+    inputs = [tensor.numpy() for tensor in rolling_example(encoder, people, rows)]
     if not filled:
         inputs[INPUTS.index("filled")][:, :3] = 0
     return inputs
@@ -34,7 +34,7 @@ class Echo:
     sizes = staticmethod(powers_of_two)
 
     def __init__(self, network, exported, *, threads, precision):
-        self.step = RollingStep(network.denoiser)
+        self.step = RollingStep(network.encoder)
 
     @classmethod
     def missing(cls, device):

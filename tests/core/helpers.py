@@ -1,16 +1,20 @@
 """A walking stick figure, a calibrated camera, and tiny networks with random weights in every part."""
 # T frames, J = 17 joints
 
+import json
+
 import numpy as np
 import torch
+from safetensors.torch import save_file
 
-from dp3d_core.checkpoint import Checkpoint
-from dp3d_core.config import ModelConfig
+from dp3d_core.checkpoint import USES, Checkpoint
+from dp3d_core.config import ModelConfig, to_dict
 from dp3d_core.data.actions import ACTIONS
 from dp3d_core.data.motions import Motions
 from dp3d_core.geometry.camera import Camera
 from dp3d_core.lift import Lifter
 from dp3d_core.model import Denoiser
+from dp3d_core.model.encoder import Encoder
 from dp3d_core.model.text import NAMES, TextBank
 from dp3d_core.skeleton import PARENTS
 
@@ -75,27 +79,47 @@ def by_joint_config(**changes):
 
 def random_denoiser(config=None, seed=0, spread=0.15):
     """A `Denoiser` whose every parameter is random: also those that start at zero, so that no part is the identity."""
-    generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
-    denoiser = Denoiser(config or tiny_config(), len(ACTIONS)).eval()
+    return _randomised(Denoiser(config or tiny_config(), len(ACTIONS)), seed, spread)
+
+
+def random_encoder(config=None, seed=0, spread=0.15):
+    """An `Encoder` whose every parameter is random: also those that start at zero, so that no part is the identity."""
+    torch.manual_seed(seed)
+    return _randomised(Encoder(config or tiny_config(), len(ACTIONS)), seed, spread)
+
+
+def _randomised(network, seed, spread):
+    generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for parameter in denoiser.parameters():
+        for parameter in network.parameters():
             parameter += spread * torch.randn(parameter.shape, generator=generator)
-        if denoiser.prompts is not None:
-            denoiser.prompts.baked += torch.randn(denoiser.prompts.baked.shape, generator=generator)
-    return denoiser
+        if network.prompts is not None:
+            network.prompts.baked += torch.randn(network.prompts.baked.shape, generator=generator)
+    return network.eval()
 
 
 def random_lifter(config=None, seed=0, temperature=1.0):
     """A `Lifter` with random weights; eager, so that identities hold to float tolerance."""
-    denoiser = random_denoiser(config, seed).requires_grad_(False)
-    if not denoiser.by_joint:
-        # near an upright person, so that there is a place in front of the camera where the pose can stand
-        denoiser.pose_head.weight.mul_(0.3), denoiser.joint_head.weight.mul_(0.3)
-        upright = swing(np.zeros(1))[0] / denoiser.config.pose_scale_m
-        denoiser.pose_head.bias.copy_(torch.from_numpy(upright).flatten())
-    loaded = Checkpoint(denoiser=denoiser, actions=tuple(ACTIONS), temperature=temperature, provenance={})
+    networks = random_encoder(config, seed).requires_grad_(False), random_denoiser(config, seed).requires_grad_(False)
+    for network in networks:
+        if not network.by_joint:
+            # near an upright person, so that there is a place in front of the camera where the pose can stand
+            network.pose_head.weight.mul_(0.3), network.joint_head.weight.mul_(0.3)
+            upright = swing(np.zeros(1))[0] / network.config.pose_scale_m
+            network.pose_head.bias.copy_(torch.from_numpy(upright).flatten())
+    loaded = Checkpoint(
+        encoder=networks[0], denoiser=networks[1], actions=tuple(ACTIONS),
+        temperatures=dict.fromkeys(USES, temperature),
+    )  # fmt: skip
     return Lifter(loaded, weights_name="random", backend="eager")
+
+
+def save_version1(path, denoiser, provenance):
+    """A file as version 0.1 wrote it, with a denoiser that draws samples."""
+    head = {"format": "dp3d-denoiser", "version": 1, "model": to_dict(denoiser.config), "actions": list(ACTIONS),
+            "temperature": 1.0, "provenance": provenance}  # fmt: skip
+    save_file(denoiser.state_dict(), path, metadata={"dp3d": json.dumps(head)})
 
 
 def random_seen(batch, rows, seed=0, missing=0.2):

@@ -14,7 +14,7 @@ from dp3d_core.evaluation.ablation_table import TABLE_JSON, TABLE_MD, write_tabl
 from dp3d_core.training import run as train
 
 TINY = ("--steps", "2", "--batch", "2", "--sequence-frames", "8", "--seeds", "0")
-TWO = ("--only", "full", "MixSTE regressor")
+TWO = ("--only", "full", "MixSTE")
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +34,10 @@ def finished(motions, tmp_path_factory):
 
 def test_two_steps_of_two_variants_make_a_table(finished):
     rows = json.loads((finished / TABLE_JSON).read_text())
-    assert list(rows) == ["full", "MixSTE regressor"]
+    assert list(rows) == ["full", "MixSTE"]
     assert rows["full"]["minus_full_mm"] in ([0.0], []) and rows["full"]["seeds"] == [0]
     text = (finished / TABLE_MD).read_text()
-    assert "| full | 1.16 |" in text and "joint width 32, frame width 128" in text and "2 steps of 2 × 8 frames" in text
+    assert "| full | 1.1" in text and "joint width 32, frame width 128" in text and "2 steps of 2 × 8 frames" in text
 
 
 def test_finished_runs_are_skipped_and_refused_without_resume(finished, motions, capsys):
@@ -86,20 +86,16 @@ def test_bad_requests_end_in_one_sentence(motions, tmp_path, options, message):
 
 def test_variants_differ_from_full_in_what_their_name_says():
     every = ablate.variants()
-    full, _ = every["full"]
+    full = every["full"]
     changed = {
         name: {key for key in model.__dataclass_fields__ if getattr(model, key) != getattr(full, key)}
-        for name, (model, _) in every.items()
+        for name, model in every.items()
     }
-    assert changed["full"] == changed["regression"] == changed["no plain start"] == set()
+    assert changed["full"] == set() and changed["no log-variance"] == {"log_variance"}
     assert changed["no action prompts"] == {"action_prompts"} and changed["no affinity"] == {"affinity"}
-    assert changed["no hallucination"] == {"hallucinated_frames"} and changed["no part prompts"] == {"part_prompts"}
-    assert changed["no log-variance"] == {"log_variance"} and changed["plain regressor"] == set(ablate.PARTS_OFF)
-    wider = [f"plain regressor of equal {what}" for what in ("size", "cost")]
-    assert all(changed[name] == set(ablate.PARTS_OFF) | {"frame_width"} for name in wider)
-    changes = {name: change for name, (_, change) in every.items() if change}
-    plain = ("regression", "plain regressor", *wider, "MixSTE regressor")
-    assert changes == {key: {"objective": "regression"} for key in plain} | {"no plain start": {"plain_share": 0.0}}
+    assert changed["no part prompts"] == {"part_prompts"} and changed["plain"] == set(ablate.PARTS_OFF)
+    for what in ("size", "cost"):
+        assert changed[f"plain of equal {what}"] == set(ablate.PARTS_OFF) | {"frame_width"}
 
 
 def test_baselines_cost_what_full_costs_and_mixste_alternates_joint_tokens():
@@ -133,10 +129,10 @@ def test_every_variant_sees_the_same_data_in_the_same_order(motions, tmp_path, m
 
     monkeypatch.setattr(train, "sampled", spy)
     every = ablate.variants(tiny_config())
-    compared = {"full", "no hallucination", "no plain start", "regression", "plain regressor"}
-    for name, (model, changes) in every.items():
+    compared = {"full", "no affinity", "plain"}
+    for name, model in every.items():
         if name in compared:
-            options = TrainConfig(**{"steps": 6, "batch": 2, "sequence_frames": 8} | changes)
+            options = TrainConfig(steps=6, batch=2, sequence_frames=8)
             train.run(model=model, train=options, motions_path=motions, out=tmp_path / name)
     reference = drawn.pop("full")
     assert len(reference) == 6 and set(drawn) == compared - {"full"}

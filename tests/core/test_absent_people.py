@@ -15,7 +15,7 @@ def lifter():
     """A lifter that notes in `passes` how many people each of its passes holds."""
     lifter = random_lifter()
     lifter.passes, step = [], lifter._backend.step
-    lifter._backend.step = lambda noisy, *rest: lifter.passes.append(len(noisy)) or step(noisy, *rest)
+    lifter._backend.step = lambda seen, *rest: lifter.passes.append(len(seen)) or step(seen, *rest)
     return lifter
 
 

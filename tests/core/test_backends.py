@@ -25,34 +25,34 @@ needs_openvino = pytest.mark.skipif(find_spec("openvino") is None, reason="openv
 
 
 @pytest.fixture(scope="module")
-def denoiser():
+def encoder():
     return network()
 
 
 @pytest.fixture(scope="module")
-def engines(denoiser, tmp_path_factory):
+def engines(encoder, tmp_path_factory):
     """A folder with CPU engines for up to four people and three rows: converting takes seconds, loading does not."""
     folder = tmp_path_factory.mktemp("engines")
-    backend = make_backend("cpu", denoiser, cache_dir=folder)
+    backend = make_backend("cpu", encoder, cache_dir=folder)
     assert backend.prepare(3, 3), backend.note
     assert backend.counters == {"cache_miss": 2}
     return folder
 
 
-def test_unknown_backend_lists_the_known(denoiser):
+def test_unknown_backend_lists_the_known(encoder):
     with pytest.raises(ValueError, match="auto"):
-        make_backend("fastest", denoiser)
+        make_backend("fastest", encoder)
     usable, missing = available()
     assert {"auto", *usable, *(name for name, _ in missing)} == set(BACKENDS)
     assert all(why for _, why in missing)
 
 
 @needs_openvino
-def test_cpu_engine_equals_eager_for_any_number_of_people(denoiser, engines):
-    backend, eager = make_backend("cpu", denoiser, cache_dir=engines), make_backend("eager", denoiser)
+def test_cpu_engine_equals_eager_for_any_number_of_people(encoder, engines):
+    backend, eager = make_backend("cpu", encoder, cache_dir=engines), make_backend("eager", encoder)
     backend.prepare(3, 3)
     for people in (1, 2, 3, 4, 7):
-        inputs = arrays(denoiser, people, 3, filled=False)
+        inputs = arrays(encoder, people, 3, filled=False)
         for found, expected in zip(backend.step(*inputs), eager.step(*inputs), strict=True):
             assert found.shape == expected.shape and found.dtype == expected.dtype
             np.testing.assert_allclose(found, expected, atol=1e-4)
@@ -61,23 +61,23 @@ def test_cpu_engine_equals_eager_for_any_number_of_people(denoiser, engines):
 
 
 @needs_openvino
-def test_openvino_reports_nothing_to_anybody(denoiser, engines):
+def test_openvino_reports_nothing_to_anybody(encoder, engines):
     """A fixture has built engines by now: that is when it would have."""
     assert sys.modules["openvino"] is quiet_openvino()
     assert not [name for name in sys.modules if name.startswith("openvino_telemetry.")]
 
 
 @needs_openvino
-def test_engines_of_other_weights_are_not_taken(denoiser, engines):
+def test_engines_of_other_weights_are_not_taken(encoder, engines):
     other = make_backend("auto", network(seed=1), cache_dir=engines)
-    other.step(*arrays(denoiser, 3, 3))
+    other.step(*arrays(encoder, 3, 3))
     assert other.name == "eager" and other.counters["cache_hit"] == 0
 
 
 @needs_openvino
-def test_cpu_outputs_are_the_callers_own(denoiser, engines):
-    backend = make_backend("auto", denoiser, cache_dir=engines)
-    inputs = arrays(denoiser, 1, 3)
+def test_cpu_outputs_are_the_callers_own(encoder, engines):
+    backend = make_backend("auto", encoder, cache_dir=engines)
+    inputs = arrays(encoder, 1, 3)
     first = backend.step(*inputs)
     kept = [output.copy() for output in first]
     inputs[1][:] += 0.3
@@ -85,7 +85,7 @@ def test_cpu_outputs_are_the_callers_own(denoiser, engines):
     second = backend.step(*inputs)
     for output, copy in zip(first, kept, strict=True):
         np.testing.assert_array_equal(output, copy)
-    np.testing.assert_allclose(second[0], make_backend("eager", denoiser).step(*inputs)[0], atol=1e-4)
+    np.testing.assert_allclose(second[0], make_backend("eager", encoder).step(*inputs)[0], atol=1e-4)
     assert backend.name == "cpu"
 
 
@@ -103,38 +103,38 @@ def test_joint_tokens_convert_too(tmp_path):
 
 
 @needs_openvino
-def test_unknown_precision_names_the_known(denoiser, tmp_path):
+def test_unknown_precision_names_the_known(encoder, tmp_path):
     with pytest.raises(ValueError, match="bfloat16"):
-        make_backend("cpu", denoiser, precision="int3", cache_dir=tmp_path)
+        make_backend("cpu", encoder, precision="int3", cache_dir=tmp_path)
 
 
-def test_nothing_is_built_while_streaming(denoiser, tmp_path):
+def test_nothing_is_built_while_streaming(encoder, tmp_path):
     builder = echo()
-    backend = Served(loaded(denoiser), [builder], cache_dir=tmp_path)
-    backend.step(*arrays(denoiser))
+    backend = Served(loaded(encoder), [builder], cache_dir=tmp_path)
+    backend.step(*arrays(encoder))
     assert builder.built == 0 and backend.name == "eager" and backend.counters["unprepared"] == 1
     assert "warm up" in backend.note
     backend.prepare(2)
     assert builder.built == 2
-    backend.step(*arrays(denoiser, 2))
+    backend.step(*arrays(encoder, 2))
     assert backend.name == "echo"
 
 
-def test_a_larger_engine_serves_fewer_people(denoiser, tmp_path):
-    backend = Served(loaded(denoiser), [echo(storable=False)], cache_dir=tmp_path)
+def test_a_larger_engine_serves_fewer_people(encoder, tmp_path):
+    backend = Served(loaded(encoder), [echo(storable=False)], cache_dir=tmp_path)
     backend.prepare(4)
     del backend._engines[Shape(1, 1)]
-    assert backend.step(*arrays(denoiser))[0].shape[0] == 1
+    assert backend.step(*arrays(encoder))[0].shape[0] == 1
     assert backend.name == "echo"
 
 
-def test_the_first_engine_serves_everybody_until_others_are_ready(denoiser, tmp_path):
-    backend, served = Served(loaded(denoiser), [echo()], cache_dir=tmp_path), []
-    inputs = arrays(denoiser, 3)
+def test_the_first_engine_serves_everybody_until_others_are_ready(encoder, tmp_path):
+    backend, served = Served(loaded(encoder), [echo()], cache_dir=tmp_path), []
+    inputs = arrays(encoder, 3)
 
     def progress(text):
         if backend._engines:
-            found, expected = backend.step(*inputs), make_backend("eager", denoiser).step(*inputs)
+            found, expected = backend.step(*inputs), make_backend("eager", encoder).step(*inputs)
             np.testing.assert_allclose(found[0], expected[0], atol=1e-5)
             served.append(backend.name)
 
@@ -179,24 +179,24 @@ def test_filling_up_reads_on_in_a_larger_array():
     assert alone.shape == (4, 4) and (alone[:3] == 1).all() and np.isfinite(alone).all()
 
 
-def test_reduced_products_keep_heads_in_float32(denoiser):
-    reduced = reduce_precision(denoiser, "bfloat16")
+def test_reduced_products_keep_heads_in_float32(encoder):
+    reduced = reduce_precision(encoder, "bfloat16")
     types = {name: value.dtype for name, value in reduced.state_dict().items()}
     assert types["pose_head.weight"] == types["temporal.0.norm.weight"] == torch.float32
     assert types["temporal.0.qkv.weight"] == types["to_frame.weight"] == torch.bfloat16
-    assert all(p.dtype == torch.float32 for p in denoiser.parameters())
-    inputs = [torch.from_numpy(array) for array in arrays(denoiser, 2, 3)]
+    assert all(p.dtype == torch.float32 for p in encoder.parameters())
+    inputs = [torch.from_numpy(array) for array in arrays(encoder, 2, 3)]
     with torch.no_grad():
-        difference = RollingStep(reduced)(*inputs)[0] - RollingStep(denoiser)(*inputs)[0]
-    assert difference.norm(dim=-1).mean() * denoiser.config.pose_scale_m < 5e-3
+        difference = RollingStep(reduced)(*inputs)[0] - RollingStep(encoder)(*inputs)[0]
+    assert difference.norm(dim=-1).mean() * encoder.config.pose_scale_m < 5e-3
 
 
 @needs_openvino
-def test_reduced_precision_built_ahead_serves_within_a_millimetre(denoiser, tmp_path, capsys):
+def test_reduced_precision_built_ahead_serves_within_a_millimetre(encoder, tmp_path, capsys):
     from dp3d_core import Lifter, checkpoint
 
     weights, folder = tmp_path / "tiny.safetensors", tmp_path / "engines"
-    checkpoint.save(weights, denoiser, actions=tuple(ACTIONS))
+    checkpoint.save(weights, encoder, actions=tuple(ACTIONS))
     options = ["--people", "2", "--lookaheads", "2", "--precision", "bfloat16"]
     try:
         dp3d("compile", ["--weights", str(weights), "--out", str(folder), *options])
@@ -214,8 +214,8 @@ def test_reduced_precision_built_ahead_serves_within_a_millimetre(denoiser, tmp_
 
 @pytest.mark.parametrize("config", [tiny_config(), by_joint_config()])
 def test_the_signature_names_what_the_step_takes_and_gives(config):
-    denoiser = network(config)
-    example = rolling_example(denoiser, 2, 3)
+    encoder = network(config)
+    example = rolling_example(encoder, 2, 3)
     assert {name: tuple(t.shape) for name, t in zip(INPUTS, example, strict=True)} == input_shapes(config, 2, 3)
     assert tuple(inspect.signature(RollingStep.forward).parameters)[1:] == INPUTS
-    assert len(RollingStep(denoiser)(*example)) == len(OUTPUTS)
+    assert len(RollingStep(encoder)(*example)) == len(OUTPUTS)

@@ -15,7 +15,7 @@ from dp3d_core.bench import cases, gpu, limits, start
 from dp3d_core.bench.clock import Times, contention, interleave, pace
 from dp3d_core.bench.report import table
 from dp3d_core.cli import run as dp3d
-from dp3d_core.model import Denoiser
+from dp3d_core.model.encoder import Encoder
 
 TINY = tiny_config()
 
@@ -30,7 +30,7 @@ def tiny(tmp_path, monkeypatch):
     monkeypatch.setattr(start, "measure", lambda *given, **options: measure(*given, **options, backend="eager"))
     torch.manual_seed(0)
     path = tmp_path / "tiny.safetensors"
-    checkpoint.save(path, Denoiser(TINY, 14).eval(), actions=[str(index) for index in range(14)])
+    checkpoint.save(path, Encoder(TINY, 14).eval(), actions=[str(index) for index in range(14)])
     return path
 
 
@@ -101,8 +101,8 @@ def test_multiply_accumulates_of_a_product_are_exact():
 
 
 def test_products_are_most_of_the_work():
-    denoiser = Denoiser(TINY, 5).eval()
-    module, inputs = RollingStep(denoiser), rolling_example(denoiser, 2, 3)
+    encoder = Encoder(TINY, 5).eval()
+    module, inputs = RollingStep(encoder), rolling_example(encoder, 2, 3)
     products = sum(m * k * n for m, k, n in limits.linear_shapes(module, inputs))
     assert 0.5 < products / limits.multiply_accumulates(module, inputs) <= 1
 

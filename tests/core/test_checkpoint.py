@@ -6,19 +6,22 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from helpers import CAMERA, by_joint_config, random_denoiser, random_seen, seen, tiny_config, walk
+from helpers import CAMERA, by_joint_config, random_encoder, random_seen, seen, tiny_config, walk
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from dp3d_core import checkpoint
+from dp3d_core.checkpoint import USES
 from dp3d_core.data.actions import ACTIONS
 from dp3d_core.lift import Lifter
+
+HOT = dict.fromkeys(USES, 1.3)
 
 
 @pytest.fixture
 def good(tmp_path):
     path = tmp_path / "folder" / "good.safetensors"
-    checkpoint.save(path, random_denoiser(), actions=ACTIONS, temperature=1.3, provenance={"steps": 7, "note": "é"})
+    checkpoint.save(path, random_encoder(), actions=ACTIONS, temperatures=HOT, provenance={"steps": 7, "note": "é"})
     return path
 
 
@@ -44,21 +47,36 @@ def refuses(path, message):
 
 @pytest.mark.parametrize("config", [tiny_config(), by_joint_config(), tiny_config(action_prompts=False)])
 def test_what_is_written_is_read_back(tmp_path, config):
-    denoiser = random_denoiser(config)
-    checkpoint.save(tmp_path / "a.safetensors", denoiser, actions=ACTIONS, temperature=0.7, provenance={"a": [1, None]})
+    encoder = random_encoder(config)
+    checkpoint.save(
+        tmp_path / "a.safetensors", encoder, actions=ACTIONS, temperatures=HOT | {"offline": 0.7},
+        provenance={"a": [1, None]},
+    )  # fmt: skip
     loaded = checkpoint.load(tmp_path / "a.safetensors")
-    assert loaded.denoiser.config == config and loaded.actions == tuple(ACTIONS)
-    assert loaded.temperature == 0.7 and loaded.provenance == {"a": [1, None]}
-    assert not loaded.denoiser.training and not any(p.requires_grad for p in loaded.denoiser.parameters())
-    state = loaded.denoiser.state_dict()
-    assert all(torch.equal(state[name], value) for name, value in denoiser.state_dict().items())
-    arguments = (torch.zeros(1, 3, 17, 3), random_seen(1, 3), torch.ones(1, 3), torch.arange(3.0)[None],
-                 torch.ones(1, 3, 3, dtype=torch.bool))  # fmt: skip
-    torch.testing.assert_close(loaded.denoiser(*arguments).clean, denoiser(*arguments).clean, rtol=0, atol=0)
+    assert loaded.encoder.config == config and loaded.actions == tuple(ACTIONS)
+    assert loaded.temperatures == HOT | {"offline": 0.7} and loaded.provenance == {"a": [1, None]}
+    assert not loaded.encoder.training and not any(p.requires_grad for p in loaded.encoder.parameters())
+    state = loaded.encoder.state_dict()
+    assert all(torch.equal(state[name], value) for name, value in encoder.state_dict().items())
+    arguments = random_seen(1, 3), torch.ones(1, 3, 4), torch.arange(3.0)[None], torch.ones(1, 3, 3, dtype=torch.bool)
+    torch.testing.assert_close(loaded.encoder(*arguments).pose, encoder(*arguments).pose, rtol=0, atol=0)
+
+
+def test_half_precision_halves_the_file_and_moves_little(tmp_path):
+    encoder = random_encoder()
+    sizes = []
+    for half in (False, True):
+        checkpoint.save(tmp_path / f"{half}.safetensors", encoder, actions=ACTIONS, half=half)
+        sizes.append((tmp_path / f"{half}.safetensors").stat().st_size)
+    assert sizes[1] < 0.75 * sizes[0]
+    state = checkpoint.load(tmp_path / "True.safetensors").encoder.state_dict()
+    for name, value in encoder.state_dict().items():
+        assert state[name].dtype == torch.float32
+        torch.testing.assert_close(state[name], value, rtol=1e-3, atol=1e-6)
 
 
 def test_another_version_and_format(good):
-    refuses(rewrite(good, version=99), "version 99, this dp3d reads .* version 1; install the dp3d that wrote it")
+    refuses(rewrite(good, version=99), "version 99, this dp3d reads .* version 2; install the dp3d that wrote it")
     refuses(rewrite(good, version=1, format="other"), "is other version 1")
 
 
@@ -129,10 +147,11 @@ def test_weights_that_are_not_finite(good, value):
 
 @pytest.mark.parametrize("temperature", [float("nan"), float("inf"), 0.0, -1.0, "hot", None])
 def test_a_temperature_that_is_none(good, temperature):
-    refuses(rewrite(good, temperature=temperature), "temperature|does not fit")
+    refuses(rewrite(good, temperatures=HOT | {"offline": temperature}), "temperature|does not fit")
+    refuses(rewrite(good, temperatures=temperature), "does not fit")
 
 
-@pytest.mark.parametrize("missing", ["model", "actions", "temperature"])
+@pytest.mark.parametrize("missing", ["model", "actions", "temperatures"])
 def test_an_incomplete_head(good, missing):
     tensors, head = parts(good)
     del head[missing]
@@ -150,7 +169,7 @@ def test_a_loaded_lifter_lifts_as_the_saved_one(good):
     pixels, confidence = seen(walk(np.arange(8) / 30))
     loaded = Lifter.load(good, backend="eager")
     direct = Lifter(
-        checkpoint.Checkpoint(denoiser=random_denoiser(), actions=tuple(ACTIONS), temperature=1.3, provenance={}),
+        checkpoint.Checkpoint(encoder=random_encoder(), actions=tuple(ACTIONS), temperatures=HOT, provenance={}),
         backend="eager",
     )
     options = {"camera": CAMERA, "joint_set": "h36m17"}

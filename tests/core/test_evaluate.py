@@ -6,13 +6,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from helpers import random_lifter, swing, tiny_config, walking_motions
+from helpers import random_lifter, save_version1, swing, tiny_config, walking_motions
 from test_h36m import SYMMETRY, camera_dicts
 from test_mpi_inf_3dhp import CALIBRATION
 
 from dp3d_core import checkpoint
 from dp3d_core.cli import run as dp3d
-from dp3d_core.data.actions import ACTIONS
 from dp3d_core.data.h36m import KEPT_JOINTS
 from dp3d_core.data.motions import save_motions
 from dp3d_core.data.mpi_inf_3dhp import FROM_FILE, PCK_JOINTS, TEST_NAMES
@@ -32,9 +31,8 @@ def folder(tmp_path_factory):
     """Random weights, mocap, and both benchmarks in their own forms."""
     folder = tmp_path_factory.mktemp("data")
     # wide poses scatter about nothing: random weights near an upright person stand in front of the camera
-    denoiser = random_lifter(tiny_config()).denoiser
     provenance = {"temperature_from": "motions.npz dev, noisy"}
-    checkpoint.save(folder / "weights.safetensors", denoiser, actions=ACTIONS, provenance=provenance)
+    save_version1(folder / "weights.safetensors", random_lifter(tiny_config()).denoiser, provenance)
     save_motions(folder / "motions.npz", walking_motions())
     _write_h36m(folder)
     _write_3dhp(folder)
@@ -268,24 +266,13 @@ def test_an_oracle_label_that_no_sequence_has_is_refused(folder, capsys):
         run(folder, capsys, *mpi_options(folder), "--mode", "offline", "--oracle-label")
 
 
-def test_a_regressors_table_has_no_lookahead(folder, capsys, tmp_path):
-    loaded = checkpoint.load(folder / "weights.safetensors")
-    weights = tmp_path / "regressor.safetensors"
-    checkpoint.save(weights, loaded.denoiser, actions=loaded.actions, provenance={"train": {"objective": "regression"}})
-    motions = ("--motions", folder / "motions.npz", "--weights", weights)
-    _, found = run(folder, capsys, *motions, "--mode", "table")
-    assert [name.split(": ")[1] for name in found] == ["offline", "stream, lookahead 0"] * 2
-    with pytest.raises(SystemExit, match="lookahead: expected 0, got 2; these weights are a plain regressor"):
-        run(folder, capsys, *motions, "--lookahead", "2")
-
-
 def test_fitted_temperature_covers_ninety_percent_and_says_where_it_came_from(folder, capsys, tmp_path):
     fitted = tmp_path / "fitted.safetensors"
     dp3d("evaluate", [
         "--weights", str(folder / "weights.safetensors"), "--motions", str(folder / "motions.npz"),
         "--fit-temperature", str(fitted),
     ])  # fmt: skip
-    assert "temperature 1.000 ->" in capsys.readouterr().out
+    assert "temperatures: offline 1.000 ->" in capsys.readouterr().out
     assert checkpoint.load(fitted).provenance["temperature_from"] == "motions.npz dev, noisy"
     dp3d("evaluate", [
         "--weights", str(fitted), "--motions", str(folder / "motions.npz"), "--lookahead", "0",

@@ -5,7 +5,7 @@ import json
 
 import pytest
 import torch
-from helpers import random_denoiser, walking_motions
+from helpers import random_encoder, walking_motions
 
 from dp3d_core import checkpoint
 from dp3d_core.backends.graphs import RollingStep, rolling_example
@@ -24,7 +24,7 @@ def test_it_trains_a_step_and_is_evaluated(preset, tmp_path):
         "--dev-sequences=1", "--device=cpu",
     ])  # fmt: skip
     weights = out / "weights.safetensors"
-    assert checkpoint.load(weights).denoiser.config == PRESETS[preset]
+    assert checkpoint.load(weights).encoder.config == PRESETS[preset]
     for mode, frames in (("offline", 20), ("stream", 20)):
         dp3d("evaluate", [f"--weights={weights}", f"--motions={motions}", f"--mode={mode}", f"--json={report}"])
         row = json.loads(report.read_text())["overall"]
@@ -34,9 +34,9 @@ def test_it_trains_a_step_and_is_evaluated(preset, tmp_path):
 @torch.no_grad()
 def test_the_exported_step_equals_eager_and_hallucinates_nothing(preset):
     """Every weight random, so that no part is the identity; 2 people, with and without lookahead."""
-    denoiser = random_denoiser(PRESETS[preset], spread=0.02)
+    encoder = random_encoder(PRESETS[preset], spread=0.02)
     for rows in (1, 5):
-        graph, arguments = RollingStep(denoiser), rolling_example(denoiser, 2, rows)
+        graph, arguments = RollingStep(encoder), rolling_example(encoder, 2, rows)
         program = torch.export.export(graph, arguments)
         for exported, eager in zip(program.module()(*arguments), graph(*arguments), strict=True):
             torch.testing.assert_close(exported, eager, atol=1e-4, rtol=1e-4)

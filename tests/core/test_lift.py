@@ -14,7 +14,7 @@ from dp3d_core.geometry.camera import Camera, turn_to
 from dp3d_core.geometry.observation import follow_all, observe
 from dp3d_core.geometry.proportions import Proportions, stature_m
 from dp3d_core.lift import Lifter
-from dp3d_core.model import Prediction
+from dp3d_core.model import Encoded
 from dp3d_core.skeleton import MIRROR, mirror
 
 STAMPS_S = np.cumsum(np.random.default_rng(0).choice([0.02, 0.033, 0.08], 40))
@@ -32,7 +32,7 @@ def knows_truth(joints_cam_m, camera, stamps_s):
     state = follow_all(camera.rays(pixels)[None], confidence[None], (stamps_s - stamps_s[0])[None], np)
     rotation = turn_to(state[0, :, :2], np)
     relative = joints_cam_m - joints_cam_m[:, :1]
-    clean = np.einsum("tij,tkj->tki", rotation, relative) / lifter.config.pose_scale_m
+    pose = np.einsum("tij,tkj->tki", rotation, relative) / lifter.config.pose_scale_m
 
     class Perfect(torch.nn.Module):
         config = lifter.config
@@ -41,12 +41,15 @@ def knows_truth(joints_cam_m, camera, stamps_s):
             super().__init__()
             self.anything = torch.nn.Parameter(torch.zeros(1))
 
-        def forward(self, noisy, observed, *_):
-            answer = torch.from_numpy(clean)[None].float()
+        def forward(self, observed, *_):
+            answer = torch.from_numpy(pose)[None].float()
             frames = answer.shape[1]
-            return Prediction(answer, torch.full((1, frames, 17), -5.0), torch.zeros(1, frames, 15), None)
+            return Encoded(
+                answer, torch.full((1, frames, 17, 2), -5.0), torch.zeros(1, frames, 2), torch.zeros(1, frames, 15),
+                torch.zeros(1, frames, 8),
+            )  # fmt: skip
 
-    lifter.denoiser = Perfect()
+    lifter.encoder = Perfect()
     return lifter, pixels, confidence
 
 
@@ -112,12 +115,12 @@ def test_causal_lift_ignores_the_future(monkeypatch):
     other = pixels.copy()
     other[30:] += 40
     calls = []
-    original = offline.denoise
-    monkeypatch.setattr(offline, "denoise", lambda *given: calls.append(original(*given)) or calls[-1])
+    original = offline.encode
+    monkeypatch.setattr(offline, "encode", lambda *given: calls.append(original(*given)) or calls[-1])
     for sequence in (pixels, other):
         lift(lifter, sequence, confidence, causal=True)
         lift(lifter, sequence, confidence, causal=False)
-    causal, both, causal_other, both_other = (poses[0] for poses, _, _ in calls)
+    causal, both, causal_other, both_other = (answer.pose for answer in calls)
     np.testing.assert_allclose(causal_other[:30], causal[:30], atol=1e-5)
     assert np.abs(both_other[:30] - both[:30]).max() > 1e-3
 
@@ -130,13 +133,12 @@ def test_what_happens_much_later_changes_no_pose_and_no_action():
     other = pixels.copy()
     other[80:] += 60 * np.random.default_rng(0).normal(size=other[80:].shape)
 
-    def denoised(data):
-        return offline.denoise(lifter.denoiser, *observed(lifter, data, confidence, stamps_s), LiftConfig())
+    def encoded(data):
+        seen, relative_s = observed(lifter, data, confidence, stamps_s)
+        return offline.encode(lifter.encoder, seen, np.zeros((1, 100, 4), np.float32), relative_s, LiftConfig())
 
     before = 80 - 3 * (lifter.config.window_frames - 1)
-    for now, changed in zip(denoised(pixels), denoised(other), strict=True):
-        frames = -3 if now.ndim == 4 else 0
-        now, changed = np.moveaxis(now, frames, 0), np.moveaxis(changed, frames, 0)
+    for now, changed in zip(encoded(pixels), encoded(other), strict=True):
         np.testing.assert_allclose(changed[:before], now[:before], atol=1e-5)
         assert np.abs(changed[before:80] - now[before:80]).max() > 1e-3
 
@@ -288,16 +290,12 @@ def test_impossible_options_are_clear_errors(options):
         lift(random_lifter(), *seen(walk(STAMPS_S)), **options)
 
 
-def test_a_plain_regressor_refuses_what_it_never_learned():
+def test_weights_without_a_denoiser_draw_no_samples():
     lifter = random_lifter()
-    lifter.provenance = {"train": {"objective": "regression"}}
-    assert lifter.lookaheads == (0,) and random_lifter().lookaheads == (0, 2, 4)
-    lifter.stream(camera=CAMERA, lookahead=0)
+    lifter.denoiser = None
     lift(lifter, *seen(walk(STAMPS_S)))
-    with pytest.raises(ValueError, match="lookahead: expected 0, got 2; these weights are a plain regressor"):
-        lifter.stream(camera=CAMERA, lookahead=2)
     for options in ({"steps": 2}, {"samples": 3}):
-        with pytest.raises(ValueError, match=r"steps, samples: expected 1 and 1, got .*plain regressor"):
+        with pytest.raises(ValueError, match=r"steps, samples: expected 1 and 1, got .*no denoiser"):
             lift(lifter, *seen(walk(STAMPS_S)), **options)
 
 
@@ -312,7 +310,7 @@ def test_unknown_backend_lists_the_known_ones():
     from dp3d_core.backends import make_backend
 
     with pytest.raises(ValueError, match=r"backend: expected one of .*eager.*got 'cuda9'"):
-        make_backend("cuda9", random_lifter().denoiser)
+        make_backend("cuda9", random_lifter().encoder)
 
 
 def test_shipped_weights_lift_a_walker_upright_and_about_in_place():

@@ -5,10 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers import CAMERA, random_lifter, seen, tiny_config, walk, walking_motions
+from helpers import CAMERA, random_lifter, seen, walk, walking_motions
 
-from dp3d_core import offline
-from dp3d_core.config import LiftConfig
 from dp3d_core.data.actions import ACTIONS
 from dp3d_core.data.sequences import EvalSequence
 from dp3d_core.evaluation import methods
@@ -118,33 +116,6 @@ def test_per_frame_has_no_memory_of_its_own(lifter, sequence):
     assert known.all() and np.isfinite(forward).all()
     still = replace(sequence, keypoints_px=np.repeat(sequence.keypoints_px[:1], 20, 0))
     np.testing.assert_allclose(np.ptp(methods.per_frame(lifter, still)[0], axis=0), 0, atol=1e-4)
-
-
-def test_a_window_sees_no_frame_beyond_its_lookahead(lifter, sequence):
-    joints, _, known = methods.windowed(lifter, sequence, lookahead=2, batch=7)
-    assert known.tolist() == [True] * 18 + [False] * 2
-    shuffled = sequence.keypoints_px.copy()
-    shuffled[13:] += 9 * np.random.default_rng(0).normal(size=shuffled[13:].shape)
-    other, _, _ = methods.windowed(lifter, replace(sequence, keypoints_px=shuffled), lookahead=2)
-    np.testing.assert_allclose(other[:11], joints[:11], atol=1e-5)
-    assert (np.abs(other[11:18] - joints[11:18]).max((1, 2)) > 1e-4).all()
-
-
-def test_a_window_that_holds_the_whole_sequence_answers_as_the_offline_pass():
-    lifter = random_lifter(tiny_config(window_frames=12))
-    stamps_s = np.arange(12) / 30
-    joints = walk(stamps_s)
-    keypoints_px, confidence = seen(joints)
-    sequence = EvalSequence(
-        name="walk", action="walk", subject="1", fps=30.0, stamps_s=stamps_s, keypoints_px=keypoints_px,
-        confidence=confidence, joints_cam_m=joints.astype(np.float32), camera=CAMERA,
-    )  # fmt: skip
-    frame = 7
-    windowed, _, _ = methods.windowed(lifter, sequence, lookahead=11 - frame)
-    observed, rotation, _ = methods.seen_by_network(sequence)
-    pose, _, _ = offline.denoise(lifter.denoiser, observed[None].astype(np.float32), stamps_s[None], LiftConfig())
-    expected = pose[0, frame] * lifter.config.pose_scale_m @ rotation[frame]
-    np.testing.assert_allclose(windowed[frame] - windowed[frame, 0], expected, atol=1e-4)
 
 
 def test_mean_pose_is_the_same_pose_in_every_frame(sequence):

@@ -315,12 +315,12 @@ def test_a_killed_run_on_pairs_goes_on_to_the_same_weights_and_from_no_other_fil
         **paths, **more,
     )  # fmt: skip
     paths = h36m_paths(files)
-    whole = checkpoint.load(go("whole", paths)).denoiser.state_dict()
+    whole = checkpoint.load(go("whole", paths)).encoder.state_dict()
     with monkeypatch.context() as patch:
         stop = kill_at(patch, 3)
         with pytest.raises(stop):
             go("killed", paths, save_every_s=0)
-    resumed = checkpoint.load(go("killed", paths, resume=True)).denoiser.state_dict()
+    resumed = checkpoint.load(go("killed", paths, resume=True)).encoder.state_dict()
     assert rows(files / "killed") == rows(files / "whole")
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
     shutil.copy(files / "data_2d.npz", files / "other.npz")

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 import torch
-from helpers import random_denoiser, random_seen, some_bank, tiny_config
+from helpers import random_denoiser, random_encoder, random_seen, some_bank, tiny_config
 from safetensors.torch import save_file
 
 from dp3d_core import checkpoint
@@ -103,16 +103,17 @@ def test_rows_are_found_by_name_and_parts_left_out_are_not_needed():
 
 
 def test_baking_changes_predictions_and_travels_in_the_checkpoint(tmp_path):
-    denoiser = random_denoiser()
+    encoder, (_, seen, _, stamps_s, mask, *_) = random_encoder(), question()
+    asked = seen, torch.zeros(*stamps_s.shape, 4), stamps_s, mask
     with torch.no_grad():
-        before = denoiser(*question()).clean
-        bake(denoiser, some_bank())
-        after = denoiser(*question()).clean
+        before = encoder(*asked).pose
+        bake(encoder, some_bank())
+        after = encoder(*asked).pose
         assert (after - before).abs().max() > 1e-4
-        checkpoint.save(tmp_path / "w.safetensors", denoiser, actions=ACTIONS)
-        loaded = checkpoint.load(tmp_path / "w.safetensors").denoiser
-        assert torch.equal(loaded.prompts.baked, denoiser.prompts.baked)
-        assert torch.equal(loaded(*question()).clean, after)
+        checkpoint.save(tmp_path / "w.safetensors", encoder, actions=ACTIONS)
+        loaded = checkpoint.load(tmp_path / "w.safetensors").encoder
+        assert torch.equal(loaded.prompts.baked, encoder.prompts.baked)
+        assert torch.equal(loaded(*asked).pose, after)
 
 
 def test_modifiers_receive_gradients_after_baking():

@@ -1,8 +1,6 @@
 """A live stream is the offline layout computed frame by frame, for each person as if they were alone."""
 # P people, T frames, R rows of the offline layout, J = 17 joints
 
-from functools import partial
-
 import numpy as np
 import pytest
 import torch
@@ -56,7 +54,7 @@ def push_all(stream, stamps_s, people):
 
 
 def offline_rows(lifter, pixels, confidence, stamps_s, lookahead):
-    """The rolling layout and the network's answer to it, without a stream: causal rows, then rows refined from them."""
+    """The rolling layout and the network's answer to it, without a stream: causal rows, then rows that look ahead."""
     confidence = np.where(confidence < 0.05, 0, confidence).astype(np.float32)
     rays = CAMERA.rays(np.where(confidence[..., None] > 0, pixels, 0))
     rays, confidence = bridge_all(rays, confidence, stamps_s)
@@ -66,14 +64,11 @@ def offline_rows(lifter, pixels, confidence, stamps_s, lookahead):
     observed = torch.from_numpy(observed).float()
     moments = list(range(len(stamps_s)))
     rows = rolling_layout(len(stamps_s), lifter.config.window_frames, lookahead, moments)
-    ask = partial(
-        lifter.denoiser, seen=observed[:, rows.frame], noise_level=rows.noise_level[None],
-        stamps_s=torch.from_numpy(relative_s)[:, rows.frame], mask=rows.mask[None], pool_row=rows.pool_row,
-    )  # fmt: skip
     with torch.no_grad():
-        # causal rows see causal rows alone: what the others hold in this pass does not reach them
-        zero_lag = ask(torch.zeros(1, len(rows.frame), 17, 3)).clean[:, rows.frame]
-        return rows, ask(zero_lag * (1 - rows.noise_level)[:, None, None])
+        return rows, lifter.encoder(
+            observed[:, rows.frame], torch.zeros(1, len(rows.frame), 4), torch.from_numpy(relative_s)[:, rows.frame],
+            rows.mask[None], rows.pool_row,
+        )  # fmt: skip
 
 
 @pytest.mark.parametrize("lookahead", [0, 2, 4])
@@ -92,35 +87,21 @@ def test_streaming_equals_the_offline_rolling_layout(lookahead, config, frames, 
     push_all(stream, stamps_s, {1: (pixels, confidence)})
     calls = stream._streams.backend.calls
     rows, offline = offline_rows(lifter, pixels, confidence, stamps_s, lookahead)
-    # not a comparison of noughts: refinement moved the pose, and the past matters
+    # not a comparison of noughts
     assert np.abs(calls[-1][1][0]).max() > 0.1
     row = frames
-    for moment, (_, (clean, log_variance, logits, *_)) in enumerate(calls):
+    for moment, (_, (pose, log_variance, contact, logits, *_)) in enumerate(calls):
         count = min(lookahead, moment)
         index = [*range(row, row + count), moment]
         row += count
-        got, want = clean[0, lookahead - count :], offline.clean[0, index].numpy()
+        got, want = pose[0, lookahead - count :], offline.pose[0, index].numpy()
         np.testing.assert_allclose(got, want, atol=5e-4, err_msg=f"moment {moment}")
         np.testing.assert_allclose(
             log_variance[0, lookahead - count :], offline.log_variance[0, index].numpy(), atol=2e-3
         )
+        np.testing.assert_allclose(contact[0, lookahead - count :], offline.contacts[0, index].numpy(), atol=2e-3)
         np.testing.assert_allclose(logits[0], offline.action_logits[0, moment].numpy(), atol=1e-3)
     assert row == len(rows.frame)
-
-
-def test_refined_rows_start_from_their_zero_lag_estimate():
-    lifter = random_lifter()
-    stamps_s = irregular(12)
-    stream = lifter.stream(camera=CAMERA, joint_set="h36m17", lookahead=2)
-    stream._streams.backend = Recorder(stream._streams.backend)
-    push_all(stream, stamps_s, {1: keypoints(stamps_s)})
-    calls = stream._streams.backend.calls
-    for two_before, before, (asked, _) in zip(calls, calls[1:], calls[2:]):
-        levels = asked[2][0]
-        np.testing.assert_allclose(levels, [1 / 3, 2 / 3, 1], rtol=1e-6)
-        zero_lag = np.stack([two_before[1][0][0, -1], before[1][0][0, -1]])
-        np.testing.assert_allclose(asked[0][0, :2], zero_lag * (1 - levels[:2, None, None]), atol=1e-6)
-        assert (asked[0][0, 2] == 0).all()
 
 
 def same(left, right, person, atol=2e-4):
@@ -306,16 +287,16 @@ class Truth:
     def __init__(self, lifter, joints_cam_m):
         self.lifter, self.joints, self.frame, self.stream = lifter, joints_cam_m, 0, None
 
-    def step(self, noisy, *rest):
-        clean, log_variance, logits, keys, values, pooled = self.lifter._backend.step(noisy, *rest)
-        rows = noisy.shape[1]
+    def step(self, seen, *rest):
+        pose, log_variance, *others = self.lifter._backend.step(seen, *rest)
+        rows = seen.shape[1]
         for row in range(rows):
             frame = max(0, self.frame - (rows - 1 - row))
             relative = self.joints[frame] - self.joints[frame, :1]
             rotation = self.stream._streams.tracks.rotation[0, row]
-            clean[0, row] = relative @ rotation.T / self.lifter.config.pose_scale_m
+            pose[0, row] = relative @ rotation.T / self.lifter.config.pose_scale_m
         self.frame += 1
-        return clean, np.full_like(log_variance, -5.0), logits, keys, values, pooled
+        return pose, np.full_like(log_variance, -5.0), *others
 
 
 def with_truth(joints_cam_m, stamps_s, camera=CAMERA, confidence=None, **options):
@@ -374,7 +355,7 @@ def test_limbs_keep_their_length():
         [np.linalg.norm(s.joints_cam_m[0, b] - s.joints_cam_m[0, a]) for a, b in BONES] for s in out[60:]
     ])  # fmt: skip
     # answers of random weights are far from their rays, and what moves them there bends lengths most
-    assert (bones.std(0) / bones.mean(0)).max() < 0.08
+    assert (bones.std(0) / bones.mean(0)).max() < 0.12
 
 
 def test_a_lens_is_undone():

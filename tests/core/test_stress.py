@@ -80,7 +80,7 @@ def test_all_filters_stand_beside_the_stream(sequences, tmp_path):
 @pytest.mark.parametrize(("command", "options"), [("stress", ["--minutes", "1"]), ("smoothness", [])])
 def test_commands_write_what_they_print(command, options, tmp_path, capsys):
     lifter = random_lifter()
-    checkpoint.save(tmp_path / "w.safetensors", lifter.denoiser, actions=lifter.actions, provenance={})
+    checkpoint.save(tmp_path / "w.safetensors", lifter.encoder, actions=lifter.actions, provenance={})
     save_motions(tmp_path / "motions.npz", walking_motions(lengths=(40, 30, 30)))
     files = ["--weights", tmp_path / "w.safetensors", "--motions", tmp_path / "motions.npz"]
     dp3d(command, [*map(str, files), *options, "--json", str(tmp_path / "out.json")])

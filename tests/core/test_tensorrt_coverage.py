@@ -14,7 +14,7 @@ from dp3d_core.backends.signature import INPUTS
 from dp3d_core.backends.typed import export, serialized_engine, typed_graph
 from dp3d_core.config import LOOKAHEADS, PRECISIONS, PRESETS
 from dp3d_core.data.actions import ACTIONS
-from dp3d_core.model import Denoiser
+from dp3d_core.model.encoder import Encoder
 
 pytestmark = [pytest.mark.tensorrt, pytest.mark.timeout(600)]
 SHIPPED = sorted(path.stem for path in checkpoint.locate("small").parent.glob("*.safetensors"))
@@ -32,23 +32,23 @@ def torch_tensorrt():
 
 @pytest.fixture(scope="module")
 def network():
-    """A function from the name of shipped weights, or else of a preset, to its denoiser."""
+    """A function from the name of shipped weights, or else of a preset, to its encoder."""
     made = {}
 
     def find(name):
         if name not in made:
             torch.manual_seed(0)
             shipped = name in SHIPPED
-            denoiser = checkpoint.load(name).denoiser if shipped else Denoiser(PRESETS[name], len(ACTIONS))
-            made[name] = denoiser.eval().requires_grad_(False)
+            encoder = checkpoint.load(name).encoder if shipped else Encoder(PRESETS[name], len(ACTIONS))
+            made[name] = encoder.eval().requires_grad_(False)
         return made[name]
 
     return find
 
 
-def graph(denoiser, lookahead, people, precision="float32"):
+def graph(encoder, lookahead, people, precision="float32"):
     """The module that an engine is made of, and its example inputs."""
-    return typed_graph(denoiser, precision), rolling_example(denoiser, people, lookahead + 1)
+    return typed_graph(encoder, precision), rolling_example(encoder, people, lookahead + 1)
 
 
 def assert_one_engine(torch_tensorrt, module, example):
@@ -86,8 +86,8 @@ def test_a_graph_that_draws_noise_is_caught(torch_tensorrt, network):
             super().__init__()
             self.inner = inner
 
-        def forward(self, noisy, *rest):
-            return self.inner(noisy + torch.randn_like(noisy), *rest)
+        def forward(self, seen, *rest):
+            return self.inner(seen + torch.randn_like(seen), *rest)
 
     module, example = graph(network("small"), 0, 1)
     # what is left to PyTorch asks for the device that is not there

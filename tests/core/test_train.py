@@ -21,7 +21,7 @@ from dp3d_core.training.state import read_state, refuse_another_run
 
 TINY = {"window_frames": 8, "joint_width": 16, "joint_layers": 1, "frame_width": 32, "frame_layers": 1, "heads": 4,
         "joint_heads": 2, "condition_width": 16, "prompt_width": 16}  # fmt: skip
-SHORT = {"batch": 4, "sequence_frames": 8, "steps": 6, "warmup": 2, "plain_share": 0.3, "precision": "float32"}
+SHORT = {"batch": 4, "sequence_frames": 8, "steps": 6, "warmup": 2, "precision": "float32"}
 
 
 @pytest.fixture
@@ -31,10 +31,10 @@ def motions(tmp_path):
     return path
 
 
-def run(out, motions, *, model=None, resume=False, minutes=None, save_every_s=300, **options):
+def run(out, motions, *, model=None, resume=False, minutes=None, save_every_s=300, start=None, **options):
     return train.run(
         model=model or ModelConfig(**TINY), train=TrainConfig(**(SHORT | options)), motions_path=motions, out=out,
-        resume=resume, minutes=minutes, log_every=1, save_every_s=save_every_s,
+        resume=resume, minutes=minutes, log_every=1, save_every_s=save_every_s, start=start,
     )  # fmt: skip
 
 
@@ -49,18 +49,17 @@ class Killed(BaseException):
     """What a test throws into a run."""
 
 
-def kill_at(monkeypatch, batches):
-    """Let a run draw this many training batches, then die by the exception returned, as by a signal."""
-    drawn, sample = [], train.sampled
+def kill_at(monkeypatch, steps):
+    """Let a run take this many steps, then die as by a signal; returns what it dies of."""
+    taken, step = [], train.Run.step
 
-    def dying(bank, batch, frames, *, reach, **options):
-        if reach:  # development batches are drawn with reach 0
-            drawn.append(batch)
-            if len(drawn) > batches:
-                raise Killed
-        return sample(bank, batch, frames, reach=reach, **options)
+    def dying(self, *arguments):
+        if len(taken) == steps:
+            raise Killed
+        taken.append(step)
+        return step(self, *arguments)
 
-    monkeypatch.setattr(train, "sampled", dying)
+    monkeypatch.setattr(train.Run, "step", dying)
     return Killed
 
 
@@ -309,25 +308,23 @@ def test_a_motion_file_without_a_split_is_named(tmp_path):
         dp3d("train", command(tmp_path / "out", path)[2:])
 
 
-def test_neighbours_are_hallucinated_from_a_quarter_on(tmp_path, motions):
-    """n = 1, which is none, then 3, as DreamPose3D trains."""
-    run(tmp_path / "out", motions, steps=8)
-    found = {step: any("hallucination" in name for name in row) for step, row in rows(tmp_path / "out").items()}
-    assert found == {step: step > 8 * train.HALLUCINATE_FROM for step in range(1, 9)}
+def test_a_run_begins_from_given_weights(tmp_path, motions):
+    first = run(tmp_path / "first", motions, steps=2)
+    still = run(tmp_path / "second", motions, steps=1, learning_rate=0.0, start=first)
+    left, right = load_file(first), load_file(still)
+    for name in left:
+        torch.testing.assert_close(left[name], right[name])
+    with pytest.raises(ValueError, match=r"--start: .* does not fit"):
+        run(tmp_path / "third", motions, steps=1, start=first, model=ModelConfig(**(TINY | {"frame_width": 64})))
 
 
-def test_a_run_starts_with_plain_passes(tmp_path, motions, monkeypatch):
-    asked, losses = [], train.step_losses
-
-    def spy(denoiser, network, batch, layout, options, *more):
-        asked.append((options.objective, layout))
-        return losses(denoiser, network, batch, layout, options, *more)
-
-    monkeypatch.setattr(train, "step_losses", spy)
-    run(tmp_path / "out", motions, steps=30, plain_share=0.6)
-    assert {objective for objective, _ in asked[:18]} == {"regression"}
-    assert {objective for objective, _ in asked[18:]} == {"diffusion"}
-    assert "rolling" not in {layout for _, layout in asked[:18]} and "rolling" in {layout for _, layout in asked[18:]}
+def test_a_run_may_be_prolonged_before_its_learning_rate_falls(tmp_path, motions):
+    options = TrainConfig(learning_rate=1e-3, warmup=1, hold_share=0.5)
+    assert train.learning_rate(options, 0.4, 400) == train.learning_rate(options, 0.2, 400) == 1e-3
+    run(tmp_path / "out", motions, minutes=0.01, steps=100_000)
+    before = read_state(tmp_path / "out" / "state0.safetensors")[0]["step"]
+    longer = run(tmp_path / "out", motions, minutes=0.05, steps=100_000, resume=True)
+    assert checkpoint.load(longer).provenance["steps"] > before
 
 
 def test_command_line_makes_the_configs(tmp_path, motions, monkeypatch, capsys):

@@ -10,8 +10,8 @@ from dp3d_core.cli import run as dp3d
 from dp3d_core.config import ModelConfig, TrainConfig
 from dp3d_core.data.actions import ACTIONS
 from dp3d_core.data.motions import save_motions
-from dp3d_core.model import Denoiser
 from dp3d_core.model import text as prompts
+from dp3d_core.model.encoder import Encoder
 from dp3d_core.training import run as train
 
 
@@ -31,9 +31,9 @@ def bank(tmp_path):
 
 def baked(bank):
     """The tokens that `bank` leaves in a fresh network."""
-    denoiser = Denoiser(ModelConfig(**TINY), len(ACTIONS))
-    prompts.bake(denoiser, prompts.load_bank(bank))
-    return denoiser.prompts.baked
+    encoder = Encoder(ModelConfig(**TINY), len(ACTIONS))
+    prompts.bake(encoder, prompts.load_bank(bank))
+    return encoder.prompts.baked
 
 
 def go(out, motions, bank, **options):
@@ -46,16 +46,16 @@ def go(out, motions, bank, **options):
 
 def test_the_bank_is_in_the_weights_untouched_and_its_modifiers_learn(tmp_path, motions, bank):
     loaded = checkpoint.load(go(tmp_path / "out", motions, bank))
-    assert torch.equal(loaded.denoiser.prompts.baked, baked(bank)) and baked(bank).any()
+    assert torch.equal(loaded.encoder.prompts.baked, baked(bank)) and baked(bank).any()
     assert loaded.provenance["prompt_bank"] == some_bank().origin
     torch.manual_seed(0)
-    fresh = Denoiser(ModelConfig(**TINY), len(ACTIONS)).prompts.modifier
-    assert not torch.equal(loaded.denoiser.prompts.modifier, fresh)
+    fresh = Encoder(ModelConfig(**TINY), len(ACTIONS)).prompts.modifier
+    assert not torch.equal(loaded.encoder.prompts.modifier, fresh)
 
 
 def test_without_a_bank_the_prompts_are_learned_and_the_run_is_another(tmp_path, motions, bank):
     learned = checkpoint.load(run(tmp_path / "learned", motions))
-    assert not learned.denoiser.prompts.baked.any() and learned.provenance["prompt_bank"] is None
+    assert not learned.encoder.prompts.baked.any() and learned.provenance["prompt_bank"] is None
     go(tmp_path / "baked", motions, bank)
     assert rows(tmp_path / "learned") != rows(tmp_path / "baked")
 
@@ -69,7 +69,7 @@ def test_a_resumed_run_keeps_its_bank(tmp_path, motions, bank, monkeypatch):
     resumed = checkpoint.load(go(tmp_path / "cut", motions, bank, resume=True))
     assert rows(tmp_path / "cut") == rows(tmp_path / "whole")
     assert resumed.provenance["prompt_bank"] == whole.provenance["prompt_bank"]
-    left, right = resumed.denoiser.state_dict(), whole.denoiser.state_dict()
+    left, right = resumed.encoder.state_dict(), whole.encoder.state_dict()
     assert all(torch.equal(left[name], right[name]) for name in left)
 
 
@@ -97,7 +97,7 @@ def test_resuming_with_another_bank_or_none_is_refused(tmp_path, motions, bank):
 def test_command_line_bakes_and_refuses_in_one_line(tmp_path, motions, bank):
     dp3d("train", command(tmp_path / "out", motions, f"--prompt-bank={bank}")[2:])
     loaded = checkpoint.load(tmp_path / "out" / "weights.safetensors")
-    assert torch.equal(loaded.denoiser.prompts.baked, baked(bank))
+    assert torch.equal(loaded.encoder.prompts.baked, baked(bank))
     for more, message in (
         (["--prompt-bank=absent.safetensors"], "train: prompt bank: absent.safetensors cannot be used"),
         ([f"--prompt-bank={bank}", "--action-prompts=no", "--part-prompts=no"], "train: prompt bank: .*no prompts"),
@@ -111,7 +111,7 @@ def test_a_text_towers_bank_goes_from_sentences_to_weights(tower, tmp_path, moti
     path = tmp_path / "bank.safetensors"
     dp3d("prompts", ["--model", "tiny", "--pretrained", str(tower), "--out", str(path)])
     loaded = checkpoint.load(go(tmp_path / "out", motions, path))
-    assert torch.equal(loaded.denoiser.prompts.baked, baked(path))
+    assert torch.equal(loaded.encoder.prompts.baked, baked(path))
     assert loaded.provenance["prompt_bank"] | {"sha256": ""} == {
         "model": "tiny", "pretrained": "tiny.safetensors", "sha256": "",
     }  # fmt: skip

@@ -155,7 +155,7 @@ def test_weights_that_change_meanwhile_are_refused(weights, tmp_path, monkeypatc
     read = checkpoint.read(changing)
     checkpoint.save(changing, network(seed=1), actions=tuple(ACTIONS))
     with pytest.raises(WeightsError, match="changed since it was read"):
-        _ = read.denoiser
+        _ = read.encoder
     monkeypatch.delitem(sys.modules, "torch")
     with pytest.raises(WeightsError, match="changed since it was read"):
         Exported(read, EngineCache(tmp_path)).answers(1)

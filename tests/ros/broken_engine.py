@@ -15,7 +15,7 @@ class BreakingEngines:
     sizes = staticmethod(powers_of_two)
 
     def __init__(self, network, exported, *, threads=1, precision="float32"):
-        self._step = Eager(network.denoiser).step
+        self._step = Eager(network.encoder).step
 
     @staticmethod
     def missing(device):

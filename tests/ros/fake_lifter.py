@@ -31,16 +31,17 @@ class OnePose:
     def prepare(self, people, rows, progress):
         return True
 
-    def step(self, noisy, *rest):
+    def step(self, seen, *rest):
         self._steps += 1
         time.sleep(float(os.environ.get("FAKE_DELAY_S", "0")))
         if self._steps % int(os.environ.get("FAKE_RAISE_EVERY", "1000000000")) == 0:
             raise RuntimeError("the backend broke")
-        people, rows = noisy.shape[:2]
+        people, rows = seen.shape[:2]
         memory = np.zeros((people, MODEL.frame_layers, 1, MODEL.frame_width), np.float32)
         return (
-            np.broadcast_to(self._pose, noisy.shape), np.full((people, rows, 17), -5.0, np.float32),
-            np.zeros((people, len(ACTIONS)), np.float32), memory, memory,
+            np.broadcast_to(self._pose, (people, rows, 17, 3)), np.full((people, rows, 17, 2), -5.0, np.float32),
+            np.zeros((people, rows, 2), np.float32), np.zeros((people, len(ACTIONS)), np.float32),
+            np.zeros((people, rows, MODEL.frame_width), np.float32), memory, memory,
             np.zeros((people, len(POOL_TIMES_S), POOL_WIDTH + 1), np.float32),
         )  # fmt: skip
 
