@@ -14,16 +14,20 @@ import torch
 from dp3d_core.data.motions import load_motions
 from dp3d_core.data.noise import DetectorNoise
 from dp3d_core.data.synthetic import synthetic_sequences
-from dp3d_core.evaluation.metrics import mpjpe_mm
+from dp3d_core.evaluation.metrics import mpjpe_mm, oracle_best_clip_mpjpe_mm, oracle_best_pose_mpjpe_mm
 from dp3d_core.evaluation.report import write_json
 from dp3d_core.lift import Lifter
-from dp3d_core.prior.evidence import Modes
+from dp3d_core.model import motion_weights
+from dp3d_core.prior.evidence import Modes, modes_from_keypoints
 from dp3d_core.prior.guidance import Prior
+from dp3d_core.prior.motion_prior import MotionPrior
 from dp3d_core.skeleton import BONES, MIRROR
 
 FRAMES = 64
 """Of each clip, its first."""
 GENERATED = 64
+GUIDED = 10
+"""Samples of the prior that is guided by exact 2D."""
 HIDDEN = {"forearms and hands": (12, 13, 15, 16), "shins and feet": (2, 3, 5, 6)}
 GAPS_S = (0.33, 0.67)
 DOUBTFUL_SHARE, DOUBTFUL_FRAMES = 0.4, 8
@@ -94,17 +98,43 @@ def fitted(lifter, prior, sequences, seed=0):
         weight = np.stack([np.where(rival, 0.4, 1) * confidence, np.where(rival, 0.5, 0) * confidence], -1)
         highest = np.take_along_axis(centre, weight.argmax(-1)[..., None, None], 2)[:, :, 0]
         modes, options = Modes(centre, np.full(weight.shape, 5.0), weight), {"camera": sequence.camera}
-        for method, answer in {
-            "fitted": prior.fit(modes, stamps_s, **options)[0],
-            "fitted, mean of 6 samples, prior only": prior.fit(
+        fits = {}
+        if isinstance(prior, MotionPrior):
+            fits["fitted by gradients, mean of 6 samples, no paired data"] = prior.fit(
+                modes, stamps_s, samples=6, **options
+            ).mean(0)
+        else:
+            fits["fitted"] = prior.fit(modes, stamps_s, **options)[0]
+            fits["fitted, mean of 6 samples, prior only"] = prior.fit(
                 modes, stamps_s, samples=6, prior_only=True, **options
-            ).mean(0),
+            ).mean(0)
+        for method, answer in {
+            **fits,
             "lifted from the highest peaks": _lift(lifter, sequence, highest, weight.max(-1)),
             "lifted without the doubtful joints": _lift(lifter, sequence, pixels, np.where(rival, 0, confidence)),
             "oracle: lifted from the true peaks": _lift(lifter, sequence, pixels, confidence),
         }.items():
             row.setdefault(method, []).append(mpjpe_mm(answer, truth)[doubtful])
     return _means({"": row})[""]
+
+
+def guided(prior, sequences):
+    """{figure: MPJPE in mm} of a prior that sees exact 2D, without a network that reads 2D; the best is an oracle."""
+    rows, most = {"": {}}, GUIDED
+    for sequence in sequences:
+        pixels, confidence = sequence.keypoints_px[:FRAMES], 0.95 * sequence.confidence[:FRAMES]
+        truth, modes = sequence.joints_cam_m[:FRAMES], modes_from_keypoints(pixels, confidence, 3.0)
+        options = {"camera": sequence.camera, "samples": most}
+        if not isinstance(prior, MotionPrior):
+            options["prior_only"] = True
+        drawn = prior.fit(modes, sequence.stamps_s[:FRAMES], **options)
+        for name, errors in {
+            "one": mpjpe_mm(drawn[0], truth), f"mean of {most}": mpjpe_mm(drawn.mean(0), truth),
+            f"oracle: best of {most}, a choice a clip": oracle_best_clip_mpjpe_mm(drawn, truth),
+            f"oracle: best of {most}, a choice a frame": oracle_best_pose_mpjpe_mm(drawn, truth),
+        }.items():  # fmt: skip
+            rows[""].setdefault(name, []).append(errors)
+    return _means(rows)[""]
 
 
 def _lift(lifter, sequence, pixels, confidence):
@@ -134,7 +164,9 @@ class PriorReportOptions:
     """Measure the network as a prior of motion: generated, completed and fitted motion beside baselines."""
 
     weights: str = "small"
-    """Shipped name or path."""
+    """Lifter to compare with, by shipped name or path; without --prior, it is the prior too."""
+    prior: str | None = None
+    """Weights of a prior that was trained on 3D alone (dp3d train-denoiser --prior)."""
     motions: str
     """Motion file (.npz)."""
     split: str = "dev"
@@ -151,7 +183,7 @@ def command(options: PriorReportOptions) -> None:
     """Measure and print."""
     torch.set_num_threads(1)
     lifter = Lifter.load(options.weights, backend="eager")
-    prior = Prior(lifter)
+    prior = Prior(lifter) if options.prior is None else MotionPrior(motion_weights.load(options.prior).prior)
     motions = load_motions(options.motions).split(options.split)
     exact, noisy = (
         [s for s in synthetic_sequences(motions, detector=noise, seed=options.seed) if len(s) >= FRAMES]
@@ -161,15 +193,17 @@ def command(options: PriorReportOptions) -> None:
     if not exact:
         raise ValueError(f"--motions: expected clips of {FRAMES} frames at 30 Hz, got none")
     report = {
-        "weights": options.weights, "motions": Path(options.motions).name, "split": options.split,
+        "weights": options.weights, "prior": options.prior, "motions": Path(options.motions).name,
+        "split": options.split,
         "clips": len(exact), "seed": options.seed, "generated": generated(prior, exact, options.seed),
         "completed_mm": completed(lifter, prior, exact),
-        "fitted_mpjpe_mm": fitted(lifter, prior, noisy, options.seed),
+        "fitted_mpjpe_mm": fitted(lifter, prior, noisy, options.seed), "guided_mpjpe_mm": guided(prior, exact),
     }  # fmt: skip
     for title, rows in (
         ("generated beside the data", report["generated"]),
         ("completed from exact 3D, mm", report["completed_mm"]),
         ("a rival peak higher than the true one, MPJPE mm", {"": report["fitted_mpjpe_mm"]}),
+        ("prior alone, guided by exact 2D, MPJPE mm", {"": report["guided_mpjpe_mm"]}),
     ):
         print(f"{title} ({report['clips']} clips)")
         for name, row in rows.items():

@@ -10,8 +10,11 @@ from helpers import CAMERA, LENS, random_lifter, seen, swing, walk, walking_moti
 
 import dp3d_core
 from dp3d_core import cli
+from dp3d_core.config import DenoiserConfig
 from dp3d_core.data.motions import save_motions
 from dp3d_core.lift import Lifter
+from dp3d_core.model import motion_weights
+from dp3d_core.model.motion_denoiser import MotionDenoiser
 from dp3d_core.prior import report as prior_report
 from dp3d_core.prior.evidence import KNOWN_SIGMA_M, Modes, Points, Rays, modes_from_heatmaps, modes_from_keypoints
 from dp3d_core.prior.guidance import MAX_FRAMES, Prior
@@ -214,6 +217,7 @@ def test_rivals_everywhere_still_give_a_person(prior):
 
 def test_the_report_compares_with_baselines(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(prior_report, "GENERATED", 2)
+    monkeypatch.setattr(prior_report, "GUIDED", 2)
     motions, out = tmp_path / "motions.npz", tmp_path / "report.json"
     save_motions(motions, walking_motions())
     cli.run("prior-report", ["--motions", str(motions), "--split", "train", "--json", str(out)])
@@ -224,6 +228,19 @@ def test_the_report_compares_with_baselines(tmp_path, monkeypatch, capsys):
     assert "oracle: lifted from the true peaks" in capsys.readouterr().out
     with pytest.raises(SystemExit, match="expected clips of 64 frames at 30 Hz, got none"):
         cli.run("prior-report", ["--motions", str(motions), "--split", "dev"])
+
+
+def test_a_prior_of_3d_alone_is_reported_beside_a_lifter(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(prior_report, "GENERATED", 2)
+    monkeypatch.setattr(prior_report, "GUIDED", 2)
+    motions, weights = tmp_path / "motions.npz", tmp_path / "prior.safetensors"
+    save_motions(motions, walking_motions())
+    network = MotionDenoiser(DenoiserConfig(width=16, layers=1, heads=2, part_prompts=False))
+    network.joint_factor[:3] = 0
+    motion_weights.save(weights, prior=network)
+    cli.run("prior-report", ["--motions", str(motions), "--split", "train", "--prior", str(weights)])
+    text = capsys.readouterr().out
+    assert "fitted by gradients" in text and "oracle: best of 2, a choice a clip" in text and "nan" not in text
 
 
 # --- bad input --------------------------------------------------------------------------------------------------------
