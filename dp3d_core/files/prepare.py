@@ -193,8 +193,8 @@ def _pose(
 ) -> tuple[CameraPose | None, str]:
     """Gravity and height of the camera if they are known, and where from."""
     if options.up_cam is not None:
-        return CameraPose.from_up(np.array(options.up_cam), options.height_m), "--up"
-    ground, ground_from = detections.ground, detections.source
+        return CameraPose.from_up(np.array(options.up_cam), options.height_m), "given"
+    ground, ground_from = detections.ground, "the input"
     if options.camera is not None:
         ground, ground_from = read_ground(options.camera) or ground, str(options.camera)
     if estimated is not None:

@@ -66,7 +66,7 @@ def test_a_known_height_puts_the_floor_there(tmp_path):
     path = samples.mmpose(tmp_path / "walk.json")
     known = PrepareOptions(hfov_deg=40, image_size_px=samples.SIZE, up_cam=(0.0, -2.0, -0.8), height_m=7.0)
     outcome = lift_input(str(path), "walk", RunOptions(out=tmp_path / "out", prepare=known))
-    assert outcome.ok and outcome.clips[0]["ground"] == "--up", outcome.text
+    assert outcome.ok and outcome.clips[0]["ground"] == "given", outcome.text
     with np.load(tmp_path / "out" / "walk.npz") as held:
         assert held["ground_distance_m"] == 7.0
         lower_m = held["joints_world_m"][:, [3, 6], 2].min(1)

@@ -4,6 +4,7 @@ import csv
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import files_samples as samples
@@ -220,6 +221,14 @@ def test_quality_has_no_nan_and_says_what_is_assumed(result):
     facts = quality(result)
     json.dumps(facts, allow_nan=False)
     assert facts["people"] == 2 and 0 < facts["reprojection_px_median"] < 10 and facts["metric"] is True
+
+
+def test_warnings_name_the_people(result):
+    joints_m = result.joints_cam_m.copy()
+    joints_m[(result.person == 1) & (result.frame == 5)] += (9, 0, 0)
+    joints_m[(result.person == 0) & (result.frame % 2 == 0), JOINT_NAMES.index("LWrist")] += (0, 0.5, 0)
+    text = " ".join(quality(replace(result, joints_cam_m=joints_m))["warnings"])
+    assert "person 1: up to" in text and "person 0: an arm's or leg's bone changes" in text
 
 
 def test_an_unknown_format_is_refused():
