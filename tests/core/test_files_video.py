@@ -100,6 +100,7 @@ def test_keypoints_of_an_earlier_run_are_used(tmp_path):
 
 def test_without_a_detector_one_sentence_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DP3D_DETECTOR_PYTHON", raising=False)
     monkeypatch.setattr(video, "PROJECT", tmp_path)
     monkeypatch.setattr(video, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match="run `make detector` in dp3d's folder"):

@@ -75,11 +75,13 @@ def video_stamps(path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
 
 
 def detector_python() -> str:
-    """The interpreter that has the detector; ImportError says how to get it."""
+    """The interpreter that has the detector: this one, $DP3D_DETECTOR_PYTHON, or that of .venv-detector in the working
+    folder or beside dp3d; ImportError says how to get it."""
     if find_spec("mediapipe") is not None:
         return sys.executable
-    for folder in (Path.cwd(), PROJECT):
-        python = folder / ".venv-detector" / "bin" / "python"
+    given = os.environ.get("DP3D_DETECTOR_PYTHON")
+    places = [Path(given)] if given else [folder / ".venv-detector/bin/python" for folder in (Path.cwd(), PROJECT)]
+    for python in places:
         if python.is_file():
             return str(python)
     raise ImportError(
