@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tiny_onnx
 
+from dp3d_core.capture.detect import live
 from dp3d_core.capture.detect.worker import (
     Detected,
     WorkerConfig,
@@ -94,6 +95,50 @@ def test_what_is_no_frame_and_no_answer_is_refused():
         receive_frame(io.BytesIO(b"GET / HTTP/1.1\r\nHost: a\r\n"))
     with pytest.raises(WorkerFailed, match="process has ended"):
         receive_answer(io.BytesIO(b"Traceback (most recent call last):"))
+
+
+class Scene:
+    """Stands for MediaPipe and the search: people who stand at x (px) in a picture of 640 x 480, 100 px tall."""
+
+    def __init__(self, monkeypatch, at):
+        self.at, self.read_boxes, self.searches = list(at), [], 0
+        monkeypatch.setattr(live, "PoseReader", lambda config: self)
+        monkeypatch.setattr(live, "PeopleFinder", lambda config: self)
+
+    def landmarks(self, image_bgr, box):
+        self.read_boxes.append(box)
+        near = [x for x in self.at if abs(x - (box[0] + box[2]) / 2) < 20]
+        return self._body(near[0]) if near else None
+
+    def whole(self, image_bgr):
+        return None
+
+    def close(self):
+        pass
+
+    def propose(self, image_bgr, predicted):
+        self.searches += 1
+        return np.array([(x - 15, 150, x + 15, 250) for x in self.at], float).reshape(-1, 4)
+
+    def _body(self, x):
+        height = np.linspace(0, 1, 33)
+        points = np.stack([x + 12 * np.sin(9 * height), 150 + 100 * height], 1)
+        return np.concatenate([points, np.full((33, 1), 0.9)], 1)
+
+
+def test_known_people_are_read_where_they_are_and_new_ones_are_searched_for(monkeypatch):
+    scene = Scene(monkeypatch, [100.0, 300.0])
+    reader = make_reader(WorkerConfig())
+    picture = np.zeros((480, 640, 3), np.uint8)
+    for frame in range(30):
+        scene.at = [100.0 + 4 * frame, 300.0] + ([500.0] if frame >= 10 else [])
+        scene.read_boxes.clear()
+        found = reader.read(picture, frame / 10)
+        reader.close()  # waits for the search, as long as that takes on this machine
+        if 2 <= frame < 10:
+            assert sorted(found.ids.tolist()) == [0, 1] and len(scene.read_boxes) <= 4
+    assert sorted(found.ids.tolist()) == [0, 1, 2] and found.keypoints_px.shape == (3, 33, 2)
+    assert 4 <= scene.searches <= 7, "every half second"
 
 
 def test_an_onnx_model_sees_people_in_the_pictures_own_pixels(tmp_path):

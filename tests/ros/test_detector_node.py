@@ -2,6 +2,7 @@
 
 import os
 import signal
+import struct
 import sys
 from itertools import pairwise
 from pathlib import Path
@@ -13,6 +14,7 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 
 from dp3d_ros.detector.calibration import camera_info
+from dp3d_ros.detector.pictures import Capture, Newest
 from dp3d_ros.detector.session import PAUSE_S, Session
 from dp3d_ros.messages.image import image_bgr
 from dp3d_ros.messages.keypoints import BadMessage, stamp_ns
@@ -48,6 +50,35 @@ def video(tmp_path):
         writer.write(np.full((96, 128, 3), 255, np.uint8))
     writer.release()
     return path
+
+
+def turned(path, out):
+    """A copy of an mp4 whose track says that it must be turned by 90 degrees, as phones write them."""
+    data = bytearray(Path(path).read_bytes())
+    matrix = data.index(b"tkhd") + 4 + 40  # version 0: the matrix stands 40 bytes behind the name
+    one = 1 << 16
+    data[matrix : matrix + 36] = struct.pack(">9i", 0, one, 0, -one, 0, 0, 0, 0, 1 << 30)
+    Path(out).write_bytes(data)
+    return str(out)
+
+
+def test_a_rotation_tag_is_honoured_and_stamps_are_the_files(tmp_path):
+    cv2 = pytest.importorskip("cv2")
+    path = str(tmp_path / "lying.mp4")
+    writer = cv2.VideoWriter(path, cv2.VideoWriter_fourcc(*"mp4v"), 20, (64, 48))
+    for _ in range(4):
+        writer.write(np.full((48, 64, 3), 90, np.uint8))
+    writer.release()
+    for name, size in ((path, (64, 48)), (turned(path, tmp_path / "turned.mp4"), (48, 64))):
+        newest = Newest()
+        capture = Capture(name, newest, frame_id="camera", loop=False, now_ns=lambda: 7)
+        taken = []
+        while not capture.ended or newest.waiting:
+            picture = newest.take(0.05)
+            taken += [] if picture is None else [picture]
+        assert capture.size_px == size and taken[0].image.shape == (size[1], size[0], 3)
+        assert {(picture.stamp_ns - 7) % 50_000_000 for picture in taken} == {0}
+        capture.close()
 
 
 def heard(bench, kind, topic):

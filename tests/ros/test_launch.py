@@ -2,10 +2,13 @@
 
 import importlib.util
 import sys
+from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from dp3d_ros.detector_node import DetectorConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -107,3 +110,15 @@ def test_a_wrong_launch_argument_is_named(launched):
         launched(lookahead="two")
     with pytest.raises(ValueError, match="publish_tf: expected true or false, got 'maybe'"):
         launched(publish_tf="maybe")
+
+
+def test_the_webcam_is_given_to_the_detector_and_its_keypoints_to_the_lifter(load):
+    nodes = load("webcam")
+    detector, lifter = nodes(video="a.mp4", fixed_camera="true")
+    assert detector.executable == "detector" and ("keypoints", "/lifter/keypoints") in detector.remappings
+    told = detector.parameters[1]
+    assert told["video"] == "a.mp4" and told["fixed_camera"] is True and told["model_joint_set"] == ""
+    assert set(told) <= {item.name for item in fields(DetectorConfig)}
+    assert dict(lifter.launch_arguments)["joint_set"] == "mediapipe33"
+    detector, _ = nodes(model="a.onnx", joint_set="halpe26")
+    assert detector.parameters[1]["model_joint_set"] == "halpe26"

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from bench import LOSSLESS
 from figure import people
-from sensor_msgs.msg import CameraInfo
+from sensor_msgs.msg import CameraInfo, PointCloud2
+from std_msgs.msg import Header
 
 from dp3d_ros.messages.keypoints import stamp_ns
-from dp3d_ros.messages.pointcloud2 import skeletons_from_cloud
+from dp3d_ros.messages.pointcloud2 import KEYPOINT_DTYPE, cloud_from_people, skeletons_from_cloud
 from dp3d_ros.node.parameters import NodeConfig
 
 pytestmark = pytest.mark.ros
@@ -35,6 +36,44 @@ def test_stamp_and_frame_are_kept_and_an_empty_frame_is_answered(live):
         (message,) = live.skeletons
         assert message.header == header and len(skeletons_from_cloud(message)) == count
     live.until(lambda: any(m.markers and m.markers[0].header == header for m in live.markers), "markers")
+
+
+@pytest.mark.parametrize("how", ["no field person", "person -1"])
+def test_people_without_ids_get_lasting_ones_in_whatever_order_they_come(start, bench, how):
+    """OpenPose numbers people in no order; its bridge sends no `person`, or -1 for everybody."""
+    start("fake", autostart=True, **LOSSLESS)
+    bench.until(bench.cloud_publisher().get_subscription_count, "a subscription")
+    bench.until(bench.info_publisher().get_subscription_count, "a subscription")
+    seen = []
+
+    def publish():
+        bench.publish_info()
+        pair = list(people(2).values())[:: 1 if len(seen) % 2 else -1]
+        cloud = cloud_from_people(dict(enumerate(pair)), bench.header())
+        points = np.frombuffer(cloud.data, KEYPOINT_DTYPE).copy()
+        points["person"] = -1
+        cloud.data = points.tobytes()
+        if how == "no field person":
+            cloud.fields = [field for field in cloud.fields if field.name != "person"]
+        seen.append(cloud.header)
+        bench.cloud_publisher().publish(cloud)
+
+    bench.until(lambda: len(bench.skeletons) >= 8, "skeletons", every=publish)
+    sides = [
+        {person: joints_m[0, 0] > np.mean([other[0][0, 0] for other in found.values()]) for person, (joints_m, *_) in
+         found.items()}
+        for found in map(skeletons_from_cloud, bench.skeletons)
+    ]  # fmt: skip
+    assert all(set(side) == {0, 1} and side == sides[-1] for side in sides)
+
+
+def test_an_empty_cloud_in_any_form_is_answered_with_nobody(live):
+    for cloud in (PointCloud2(), PointCloud2(height=1), cloud_from_people({}, Header())):
+        live.skeletons.clear()
+        cloud.header = live.header()
+        live.cloud_publisher().publish(cloud)
+        live.until(lambda: live.skeletons, "the answer")
+        assert live.skeletons[0].header == cloud.header and not skeletons_from_cloud(live.skeletons[0])
 
 
 def test_bad_messages_are_counted_by_cause_and_the_node_lives_on(live):

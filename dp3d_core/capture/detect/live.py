@@ -6,11 +6,12 @@ its own on the newest image. Somebody close, of whom the search knows nothing, i
 """
 
 import threading
+import time
 
 import numpy as np
 
 from dp3d_core.capture.detect import extra
-from dp3d_core.capture.detect.people import PeopleConfig, PeopleFinder, first_of_overlapping
+from dp3d_core.capture.detect.people import PeopleConfig, PeopleFinder, iou
 from dp3d_core.capture.detect.pose import JOINT_SET, PoseConfig, PoseReader, distinct, hide_outside
 from dp3d_core.capture.detect.worker import Detected, WorkerConfig
 from dp3d_core.live.identify import Identifier, IdentifyConfig
@@ -18,6 +19,12 @@ from dp3d_core.skeleton import adapt, joint_set
 
 SEARCH_S = 0.5
 """A search begins at most so often, and so does the look at the whole image while somebody may be close."""
+PAUSE = 2.0
+"""After a search, so many times its duration passes before the next: it takes a core for half a second."""
+KNOWN_IOU = 0.2
+"""A box that overlaps a known person's by so much is theirs."""
+MOST_NEW = 2
+"""Boxes in which nobody is known yet, read in one image."""
 MOST_WIDTH = 1280
 """Pixels of the image in which the search looks, at most: an image of twice the width takes four times as long."""
 STRAY_SPEED, STRAY = 1.0, 0.8
@@ -41,12 +48,14 @@ class MediaPipeReader:
         self._boxes: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         """Of each known person: the box of the whole body, also where that is hidden, and the box of the joints."""
         self._looked_s = -np.inf
+        self._turn = 0
 
     def read(self, image_bgr: np.ndarray, stamp_s: float) -> Detected:
         """See `Reader.read`."""
         height, width = image_bgr.shape[:2]
-        boxes = np.concatenate([self._predicted(stamp_s), self._search.boxes(image_bgr, stamp_s)])
-        boxes = first_of_overlapping(boxes, PeopleConfig().same_box_iou)[: self._config.max_people]
+        boxes = self._predicted(stamp_s)
+        boxes = np.concatenate([boxes, self._unknown(boxes, self._search.boxes(image_bgr, stamp_s))])
+        boxes = boxes[: self._config.max_people]
         found = [self._pose.landmarks(image_bgr, box) for box in boxes]
         found = [landmarks for landmarks in found if landmarks is not None]
         if stamp_s - self._looked_s >= SEARCH_S and not any(np.ptp(one[:, 1]) > CLOSE * height for one in found):
@@ -78,6 +87,12 @@ class MediaPipeReader:
                 points_px = body[:, :2]
                 self._boxes[number] = np.concatenate([points_px.min(0), points_px.max(0)]), joints[number]
 
+    def _unknown(self, known: np.ndarray, found: np.ndarray) -> np.ndarray:
+        """Of the boxes found (N, 4), a few in turn that are not of known people (M, 4): each costs as a person does."""
+        new = found[(iou(found, known) < KNOWN_IOU).all(1)]
+        self._turn += 1
+        return np.roll(new, self._turn, axis=0)[:MOST_NEW]
+
     def _predicted(self, stamp_s: float) -> np.ndarray:
         """Boxes (M, 4) where the known people's bodies should be: moved as their joints are predicted to move."""
         boxes = [
@@ -97,7 +112,7 @@ class Search:
         self._foreground: PeopleFinder | None = None
         """Knows the background of a fixed camera, once it is learnt."""
         self._learnt_s, self._images = -np.inf, 0
-        self._began_s = -np.inf
+        self._began_s, self._took_s = -np.inf, 0.0
         self._found = np.zeros((0, 4))
         self._thread: threading.Thread | None = None
 
@@ -109,7 +124,7 @@ class Search:
         found, self._found = self._found, np.zeros((0, 4))
         wider = min(STRAY_SPEED * (stamp_s - self._began_s), STRAY) / 2 * (found[:, 3] - found[:, 1])
         found = found + np.stack([-wider, 0 * wider, wider, 0 * wider], 1)
-        if stamp_s - self._began_s >= SEARCH_S:
+        if stamp_s - self._began_s >= max(SEARCH_S, (1 + PAUSE) * self._took_s):
             self._began_s = stamp_s
             self._thread = threading.Thread(target=self._look, args=(image_bgr,), daemon=True)
             self._thread.start()
@@ -121,10 +136,12 @@ class Search:
             self._thread.join()
 
     def _look(self, image_bgr: np.ndarray) -> None:
+        started_s = time.perf_counter()
         if self._finder is None:
             enlarge = min(PeopleConfig().enlarge, MOST_WIDTH / image_bgr.shape[1])
             self._finder = PeopleFinder(PeopleConfig(enlarge=enlarge))
         self._found = self._finder.propose(image_bgr, np.zeros((0, 4)))
+        self._took_s = time.perf_counter() - started_s
 
     def _blobs(self, image_bgr: np.ndarray, stamp_s: float) -> np.ndarray:
         """Boxes (N, 4) of a fixed camera's foreground; none before its background is learnt."""
