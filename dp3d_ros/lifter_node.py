@@ -7,14 +7,16 @@ deactivate stops listening, cleanup frees everything.
 import gc
 import sys
 import time
+from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import Transition
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import ReentrantCallbackGroup
-from rclpy.clock import Clock, ClockType
+from rclpy.clock import Clock, ClockType  # pyright: ignore[reportPrivateImportUsage] (Humble has it here only)
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.task import Future
+from std_msgs.msg import Header
 
 from dp3d_core.config import StreamConfig, to_dict
 from dp3d_ros.lifter.loading import Loading
@@ -35,7 +37,8 @@ class LifterNode(LifecycleNode):
     def __init__(self, **options):
         super().__init__("lifter", **options)
         self._config, self._stream_config = parameters.setup(self, NodeConfig, StreamConfig)
-        self._lifter = self._hri = None
+        self._lifter: Any = None
+        self._hri: Any = None
         self._loading: Loading | None = None
         self._loaded: Future | None = None
         self._told = ""
@@ -217,13 +220,12 @@ class LifterNode(LifecycleNode):
 
     def _publish_diagnostics(self):
         now_s = time.perf_counter()
-        message = DiagnosticArray()
-        message.header.stamp = self.get_clock().now().to_msg()
+        statuses = []
         name = self.get_fully_qualified_name()
         if not self._channels:
             level = diagnostics.ERROR if self._last_error else diagnostics.OK
             text = self._last_error or self._progress() or "unconfigured"
-            message.status.append(diagnostics.status(name, "", level, text, {"last_error": self._last_error}))
+            statuses.append(diagnostics.status(name, "", level, text, {"last_error": self._last_error}))
         if self._lifter is not None and self._lifter.backend_note != self._backend_note:
             self._backend_note = self._lifter.backend_note
             self.get_logger().error(f"backend: {self._backend_note}")
@@ -241,8 +243,9 @@ class LifterNode(LifecycleNode):
             )
             level, text = channel.judge(values, self._backend_name, now_s)
             title = f"{name}: {channel.name}" if channel.name else name
-            message.status.append(diagnostics.status(title, values["camera"], level, text, values))
-        self._diagnostics.publish(message)
+            statuses.append(diagnostics.status(title, values["camera"], level, text, values))
+        header = Header(stamp=self.get_clock().now().to_msg())
+        self._diagnostics.publish(DiagnosticArray(header=header, status=statuses))
 
 
 def main(args=None):

@@ -39,8 +39,9 @@ class PlayerConfig:
     wait_for_subscribers_s: float = option(
         120.0, "wait up to this long for a subscriber of the keypoints before starting", unit="s", low=0.0, high=3600.0
     )
-    settle_s: float = option(0.5, "CameraInfo is published alone for so long before the first frame", unit="s", low=0.0,
-                             high=60.0)  # fmt: skip
+    settle_s: float = option(
+        0.5, "CameraInfo is published alone for so long before the first frame", unit="s", low=0.0, high=60.0
+    )
     progress: bool = option(False, "show a progress bar")
 
     def __post_init__(self):
@@ -67,10 +68,14 @@ class PlayerNode(Node):
         self._length_s = stamps_s[-1] + (stamps_s[-1] - stamps_s[-2] if len(stamps_s) > 1 else 0.1)
         k = played.K
         self._camera = Camera(
-            fx=float(k[0, 0]), fy=float(k[1, 1]), cx=float(k[0, 2]), cy=float(k[1, 2]),
-            width=int(played.image_size_px[0]), height=int(played.image_size_px[1]),
+            fx=float(k[0, 0]),
+            fy=float(k[1, 1]),
+            cx=float(k[0, 2]),
+            cy=float(k[1, 2]),
+            width=int(played.image_size_px[0]),
+            height=int(played.image_size_px[1]),
             distortion=tuple(float(value) for value in played.distortion),
-        )  # fmt: skip
+        )
         qos = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
         overridable = QoSOverridingOptions.with_default_policies()
         self._keypoints = self.create_publisher(PointCloud2, "keypoints", qos, qos_overriding_options=overridable)

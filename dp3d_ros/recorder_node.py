@@ -29,8 +29,12 @@ class RecorderConfig:
     output: str = option("build/recording.npz", "npz to write; the summary goes beside it, with the suffix .json")
     lifter: str = option("lifter", "name of the lifter node whose diagnostics go into the summary")
     idle_stop_s: float = option(
-        0.0, "end by itself this long after the last skeleton message; 0: only when interrupted", unit="s", low=0.0,
-        high=3600.0)  # fmt: skip
+        0.0,
+        "end by itself this long after the last skeleton message; 0: only when interrupted",
+        unit="s",
+        low=0.0,
+        high=3600.0,
+    )
 
     def __post_init__(self):
         validate(self)

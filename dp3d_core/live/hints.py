@@ -50,7 +50,7 @@ class Hints:
         if self._looks >= ENOUGH_LOOKS and (self._extent <= 0.5).all():
             self._count("within_half_picture", 1)
         inside = ((places >= 0) & (places <= 1)).all(1)
-        self._count("outside_picture", int(2 * inside.sum() < len(inside)))
+        self._count("outside_picture", int(np.mean(inside) < 0.5))
         self._bones.extend(bone_contradiction(joints_px, confidence).tolist())
         if len(self._bones) == BONE_LOOKS and np.median(self._bones) > ODD_BONES:
             self._count("odd_bones", 1)

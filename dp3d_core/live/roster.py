@@ -12,6 +12,7 @@ import numpy as np
 
 from dp3d_core.config import StreamConfig
 from dp3d_core.geometry.camera import Camera
+from dp3d_core.geometry.camera_pose import CameraPose
 from dp3d_core.geometry.gaps import last_rays
 from dp3d_core.geometry.viewpoint import rays_moved
 from dp3d_core.live.assignment import IdAssignment
@@ -43,6 +44,15 @@ class Observations(NamedTuple):
     """The newest frame's pose and motion of the camera, ..."""
     oldest: Moment
     """... and those of the frame that is answered."""
+
+
+class Checked(NamedTuple):
+    """A frame whose people are packed and judged."""
+
+    stamp_s: float
+    keypoints: Keypoints
+    tag: Any
+    pose: CameraPose | None
 
 
 class Roster:
@@ -112,16 +122,16 @@ class Roster:
 
     # --- a frame -----------------------------------------------------------------------------------------------------
 
-    def check(self, frame) -> Frame:
+    def check(self, frame: Frame | tuple) -> Checked:
         """The frame with its people as `Keypoints`; ValueError where something does not fit. Only counters change."""
         try:
             stamp_s, people, tag, pose = frame if isinstance(frame, Frame) else Frame(*frame)
         except TypeError:
             raise ValueError(f"frame: expected (stamp_s, people), got {reprlib.repr(frame)}") from None
         keypoints = take_in(people, self._source, self.camera.size_px, self.count)
-        return Frame(seconds(stamp_s), keypoints, tag, checked_pose(pose))
+        return Checked(seconds(stamp_s), keypoints, tag, checked_pose(pose))
 
-    def take(self, frame: Frame, config: StreamConfig) -> Observations | Skeletons:
+    def take(self, frame: Checked, config: StreamConfig) -> Observations | Skeletons:
         """Take a checked frame in. Returns the `Skeletons` of nobody where there is nothing to pass on."""
         stamp_s, keypoints, tag, pose = frame
         outcome = self._judge_stamp(stamp_s)

@@ -51,12 +51,24 @@ def play(options, played, frames):
     env = environment(domain_id=1 + os.getpid() % 101)
     # CameraInfo needs no remapping: player and lifter both say camera_info
     nodes = (
-        ("recorder", {"output": str(recorded), "idle_stop_s": 3.0},
-         {"skeletons": "/lifter/skeletons", "markers": "/lifter/markers"}),
+        (
+            "recorder",
+            {"output": str(recorded), "idle_stop_s": 3.0},
+            {"skeletons": "/lifter/skeletons", "markers": "/lifter/markers"},
+        ),
         ("lifter", {"autostart": True, "weights": options.weights, "joint_set": played.joint_set}, {}),
-        ("player", {"recording": options.recording, "max_frames": frames, "progress": True, "settle_s": 2.0,
-                    "wait_for_subscribers_s": READY_S}, {"keypoints": "/lifter/keypoints"}),
-    )  # fmt: skip
+        (
+            "player",
+            {
+                "recording": options.recording,
+                "max_frames": frames,
+                "progress": True,
+                "settle_s": 2.0,
+                "wait_for_subscribers_s": READY_S,
+            },
+            {"keypoints": "/lifter/keypoints"},
+        ),
+    )
     children = {}
     try:
         for name, parameters, remaps in nodes:

@@ -108,9 +108,14 @@ def film(lifted, played, out, *, video=None, note="", progress=None):
                 continue
             stamp_s = float(played.stamps_s[index])
             picture = render_frame(
-                scene, _skeletons(lifted, index, stamp_s, seen[index]), seen[index], stamp_s=stamp_s, image=image,
-                trails=_trails(lifted, played, index), note=note,
-            )  # fmt: skip
+                scene,
+                _skeletons(lifted, index, stamp_s, seen[index]),
+                seen[index],
+                stamp_s=stamp_s,
+                image=image,
+                trails=_trails(lifted, played, index),
+                note=note,
+            )
             if index == best:
                 cv2.imwrite(str(out / "skeletons.png"), picture)
             yield picture

@@ -52,7 +52,7 @@ class HriOutput:
 
     def publish_keypoints(self, camera_name: str, header, keypoints: Keypoints, camera: Camera) -> None:
         """The 2D keypoints of the tracked bodies among them."""
-        for person, keypoints_px, confidence in zip(keypoints.ids, keypoints.xy_px, keypoints.confidence):
+        for person, keypoints_px, confidence in zip(keypoints.ids or (), keypoints.xy_px, keypoints.confidence):
             if (camera_name, person) not in self._bodies:
                 continue
             _, skeletons, regions = self._bodies[camera_name, person]

@@ -32,9 +32,12 @@ def status(name, hardware_id, level, message, values):
     from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
     return DiagnosticStatus(
-        level=bytes([level]), name=name, message=message, hardware_id=hardware_id,
+        level=bytes([level]),
+        name=name,
+        message=message,
+        hardware_id=hardware_id,
         values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
-    )  # fmt: skip
+    )
 
 
 def values_of(diagnostic):

@@ -49,7 +49,7 @@ def markers_from_skeletons(skeletons, header, *, lifetime_s=0.3, sigmas=0.0, lab
     from visualization_msgs.msg import Marker, MarkerArray
 
     lifetime = Duration(sec=int(lifetime_s), nanosec=int(lifetime_s % 1 * 1e9))
-    array = MarkerArray()
+    made = []
     for index, person in enumerate(skeletons.ids):
         joints_m = skeletons.joints_cam_m[index].tolist()
         alpha = 0.45 if skeletons.predicted[index] else 1.0
@@ -60,7 +60,7 @@ def markers_from_skeletons(skeletons, header, *, lifetime_s=0.3, sigmas=0.0, lab
             marker.pose.orientation.w = 1.0
             marker.scale = Vector3(x=scale, y=scale, z=scale)
             marker.color = ColorRGBA(r=colour[0], g=colour[1], b=colour[2], a=alpha * transparency)
-            array.markers.append(marker)
+            made.append(marker)
             return marker
 
         points = [Point(x=x, y=y, z=z) for x, y, z in joints_m]
@@ -82,4 +82,4 @@ def markers_from_skeletons(skeletons, header, *, lifetime_s=0.3, sigmas=0.0, lab
             for joint, sigma_m in enumerate(skeletons.sigma_m[index].tolist()):
                 ball = make(FIRST_SIGMA + joint, Marker.SPHERE, max(2 * sigmas * sigma_m, 1e-3), 0.18)
                 ball.pose.position = points[joint]
-    return array
+    return MarkerArray(markers=made)

@@ -4,6 +4,8 @@ Knows nothing of rclpy; message classes are imported to write, people_msgs being
 """
 # P people, L links
 
+from typing import Any
+
 import numpy as np
 
 from dp3d_core.types import Skeletons
@@ -32,7 +34,7 @@ def pose_array(skeletons: Skeletons, header, rotations: np.ndarray):
     return PoseArray(header=header, poses=poses)
 
 
-def people_message(skeletons: Skeletons, header, velocities_m_s: np.ndarray, names: dict, classes):
+def people_message(skeletons: Skeletons, header, velocities_m_s: np.ndarray, names: dict, classes: tuple[Any, Any]):
     """people_msgs/People: name, place and velocity of the root; velocities (P, 3), names {person: text}.
 
     reliability falls from 1 with the standard deviation of the distance. classes: People and Person of people_msgs.

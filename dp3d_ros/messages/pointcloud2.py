@@ -6,6 +6,8 @@ Knows nothing of rclpy; message classes are imported only to write.
 """
 # N points, K keypoints, P people, J = 17 joints
 
+from typing import Any
+
 import numpy as np
 
 from dp3d_core.types import Keypoints, Skeletons
@@ -92,7 +94,7 @@ def people_from_cloud(cloud, keypoint_count: int, tracked: bool = False) -> Conv
     of a cloud of several rows is a person; in one row a joint that is not after the last one begins the next person,
     and the ids are None. Where somebody has one, or ever had (`tracked`), people without id are left out.
     """
-    points = read_points(cloud, ("x", "y", "score", "joint"), ("person",))
+    points: Any = read_points(cloud, ("x", "y", "score", "joint"), ("person",))
     oddities = Oddities()
     joints = points["joint"].astype(np.int64)
     known = (joints >= 0) & (joints < keypoint_count)
@@ -125,7 +127,7 @@ def people_from_cloud(cloud, keypoint_count: int, tracked: bool = False) -> Conv
     given[where] = True
     doubles = np.count_nonzero(used) - np.count_nonzero(given)
     if doubles:
-        oddities["duplicate_point"] = doubles
+        oddities["duplicate_point"] = int(doubles)
     return Converted(
         Keypoints(ids=None if nameless else tuple(ids.tolist()), xy_px=xy_px, confidence=confidence), oddities
     )
@@ -195,9 +197,10 @@ def write_cloud(points: np.ndarray, header):
     from sensor_msgs.msg import PointCloud2, PointField
 
     codes = {code: number for number, code in _FORMATS.items()}
+    layout: Any = points.dtype.fields
     fields = [
         PointField(name=name, offset=offset, datatype=codes[dtype.str[1:]], count=1)
-        for name, (dtype, offset) in points.dtype.fields.items()
+        for name, (dtype, offset) in layout.items()
     ]
     cloud = PointCloud2(
         header=header, height=1, width=len(points), fields=fields, is_bigendian=False,

@@ -30,8 +30,13 @@ class NodeConfig:
     cameras: tuple[str, ...] = option(("",), "names of the cameras of this node; one empty name: a single camera")
     autostart: bool = option(False, "configure and activate at start without a lifecycle manager")
     assumed_hfov_deg: float = option(
-        0.0, "horizontal field of view to assume while there is no calibrated CameraInfo, results then root-relative; "
-        "0: wait for CameraInfo, else at least 5", unit="deg", low=0.0, high=170.0)  # fmt: skip
+        0.0,
+        "horizontal field of view to assume while there is no calibrated CameraInfo, results then root-relative; "
+        "0: wait for CameraInfo, else at least 5",
+        unit="deg",
+        low=0.0,
+        high=170.0,
+    )
     assumed_width_px: int = option(1280, "image width that goes with assumed_hfov_deg", unit="px", low=1, high=65536)
     assumed_height_px: int = option(720, "image height that goes with assumed_hfov_deg", unit="px", low=1, high=65536)
     image_width_px: int = option(
@@ -50,16 +55,21 @@ class NodeConfig:
         False, "publish names, places and velocities on ~/people (people_msgs/People; needs people_msgs)"
     )
     publish_orientations: bool = option(False, "publish the orientation of all links on ~/orientations, a typed cloud")
-    publish_hri: bool = option(
-        False, "publish ids, 2D skeletons and boxes on /humans/bodies (ROS4HRI; needs hri_msgs)")  # fmt: skip
+    publish_hri: bool = option(False, "publish ids, 2D skeletons and boxes on /humans/bodies (ROS4HRI; needs hri_msgs)")
     marker_sigmas: float = option(
-        0.0, "radius of the translucent uncertainty spheres in standard deviations; 0: none", low=0.0, high=5.0,
-        live=True)  # fmt: skip
+        0.0,
+        "radius of the translucent uncertainty spheres in standard deviations; 0: none",
+        low=0.0,
+        high=5.0,
+        live=True,
+    )
     marker_labels: bool = option(True, "label each body with its id and action", live=True)
-    marker_lifetime_s: float = option(0.3, "markers not renewed for this long vanish", unit="s", low=0.05, high=10.0,
-                                      live=True)  # fmt: skip
-    warn_every_s: float = option(5.0, "the same warning is repeated at most this often", unit="s", low=0.1, high=3600.0,
-                                 live=True)  # fmt: skip
+    marker_lifetime_s: float = option(
+        0.3, "markers not renewed for this long vanish", unit="s", low=0.05, high=10.0, live=True
+    )
+    warn_every_s: float = option(
+        5.0, "the same warning is repeated at most this often", unit="s", low=0.1, high=3600.0, live=True
+    )
 
     def __post_init__(self):
         validate(self)
@@ -125,15 +135,21 @@ def declare(node, *classes: type, read_only: bool = False) -> None:
     from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, ParameterType
 
     types = {
-        bool: ParameterType.PARAMETER_BOOL, int: ParameterType.PARAMETER_INTEGER, str: ParameterType.PARAMETER_STRING,
-        float: ParameterType.PARAMETER_DOUBLE, tuple: ParameterType.PARAMETER_STRING_ARRAY,
-    }  # fmt: skip
+        bool: ParameterType.PARAMETER_BOOL,
+        int: ParameterType.PARAMETER_INTEGER,
+        str: ParameterType.PARAMETER_STRING,
+        float: ParameterType.PARAMETER_DOUBLE,
+        tuple: ParameterType.PARAMETER_STRING_ARRAY,
+    }
     for item in all_fields(*classes).values():
         facts = describe(item)
         descriptor = ParameterDescriptor(
-            name=facts["name"], type=types[facts["type"]], description=facts["description"],
-            additional_constraints="" if read_only else facts["constraints"], read_only=read_only,
-        )  # fmt: skip
+            name=facts["name"],
+            type=types[facts["type"]],
+            description=facts["description"],
+            additional_constraints="" if read_only else facts["constraints"],
+            read_only=read_only,
+        )
         if facts["type"] is float and facts["high"] is not None:
             descriptor.floating_point_range = [FloatingPointRange(from_value=facts["low"], to_value=facts["high"])]
         elif facts["type"] is int and facts["high"] is not None:

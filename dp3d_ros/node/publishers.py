@@ -11,10 +11,12 @@ from dp3d_ros.node.compat import PublisherEventCallbacks
 def lifecycle_publisher(node, message_class, topic, depth):
     """A publisher of a lifecycle node; `qos_overrides` parameters of the topic apply."""
     return node.create_lifecycle_publisher(
-        message_class, topic, QoSProfile(depth=depth),
+        message_class,
+        topic,
+        QoSProfile(depth=depth),
         event_callbacks=PublisherEventCallbacks(incompatible_qos=partial(_incompatible, node, topic)),
         qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-    )  # fmt: skip
+    )
 
 
 def _incompatible(node, topic, event):

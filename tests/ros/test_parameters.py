@@ -11,15 +11,11 @@ from dp3d_core.config import PRECISIONS, StreamConfig, from_dict
 from dp3d_ros.node.parameters import NodeConfig, all_fields, describe, path_refusal, refusal
 from dp3d_ros.player_node import PlayerConfig
 from dp3d_ros.recorder_node import RecorderConfig
+from dp3d_ros.tables import NODES
 from dp3d_ros.viewer_node import ViewerConfig
 
 CONFIG = Path(dp3d_ros.__file__).parent / "config"
-CLASSES = {
-    "lifter": (NodeConfig, StreamConfig),
-    "player": (PlayerConfig,),
-    "recorder": (RecorderConfig,),
-    "viewer": (ViewerConfig,),
-}
+CLASSES = NODES
 
 
 def load(path):
