@@ -26,6 +26,7 @@ COMMANDS = {
     "ablate": ("dp3d_core.evaluation.ablate:command", "what each part of the network is worth, at equal budget"),
     "smoothness": ("dp3d_core.evaluation.smoothness:command", "accuracy and lag beside One-Euro and Savitzky-Golay"),
     "stress": ("dp3d_core.evaluation.stress:command", "errors with dropped frames, dropped joints and other rates"),
+    "world": ("dp3d_core.evaluation.world:command", "people before cameras that pan, drive, roll; with their pose"),
     "prior-report": ("dp3d_core.prior.report:command", "errors of generated, completed and fitted motion"),
     "papers": ("dp3d_core.evaluation.papers:command", "J-Best, P-Best, J-Agg, P-Agg over hypotheses and steps"),
     "denoiser-figures": ("dp3d_core.evaluation.denoiser_figures:command", "what the denoiser is worth"),

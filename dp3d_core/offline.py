@@ -15,10 +15,10 @@ import torch
 from dp3d_core.config import LiftConfig
 from dp3d_core.geometry.camera import Camera
 from dp3d_core.geometry.camera_pose import CameraPose
+from dp3d_core.geometry.camera_track import checked_pose
 from dp3d_core.geometry.gaps import bridge_all
 from dp3d_core.geometry.observation import follow_all, observe, up_input
 from dp3d_core.geometry.sequence import Sequence, motions, place_sequence
-from dp3d_core.live.camera_track import checked_pose
 from dp3d_core.live.intake import judge
 from dp3d_core.model.diffusion import band_mask, causal_mask, rows_ahead
 from dp3d_core.model.sampler import hypotheses

@@ -37,8 +37,10 @@ TOPICS = {
         ("in", "/humans/bodies/<id>/skeleton2d", "hri_msgs/Skeleton2D", "best effort, 1", "`input: hri`. Of each id"),
         ("in", "camera_info", "sensor_msgs/CameraInfo", "best effort, 1",
          "of the raw image; may come late and change; binning and region of interest count"),
-        ("in", "/tf", "tf2_msgs/TFMessage", "of tf2_ros", "`target_frame`"),
-        ("in", "/tf_static", "tf2_msgs/TFMessage", "of tf2_ros", "`target_frame`"),
+        ("in", "/tf", "tf2_msgs/TFMessage", "of tf2_ros", "`target_frame`, `fixed_frame`"),
+        ("in", "/tf_static", "tf2_msgs/TFMessage", "of tf2_ros", "`target_frame`, `fixed_frame`"),
+        ("in", "imu", "sensor_msgs/Imu", "best effort, 1",
+         "`imu_topic`, whose name this stands for. Where up is: its orientation, else its acceleration while at rest"),
         ("in", "/clock", "rosgraph_msgs/Clock", "best effort, 1", "`use_sim_time`"),
         ("out", "~/skeletons", "sensor_msgs/PointCloud2", "reliable, 5",
          "17 points a person: `x`, `y`, `z` [m]; `sigma` [m] per axis about the root; `root_sigma` [m] of the root "

@@ -23,7 +23,7 @@ FACTS = {item.name: describe(item) for cls in (NodeConfig, StreamConfig) for ite
 EXPOSED = (
     "input", "cameras", "joint_set", "weights", "device", "backend", "engine_cache", "lookahead", "max_people",
     "assumed_hfov_deg", "image_width_px", "image_height_px", "rectified", "person_height_m", "target_frame",
-    "publish_markers", "publish_tf", "publish_hri", "marker_sigmas",
+    "fixed_frame", "publish_markers", "publish_tf", "publish_hri", "marker_sigmas",
 )  # fmt: skip
 """Parameters that are launch arguments too; all others are set in a parameter file."""
 

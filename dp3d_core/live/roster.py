@@ -13,10 +13,10 @@ import numpy as np
 from dp3d_core.config import StreamConfig
 from dp3d_core.geometry.camera import Camera
 from dp3d_core.geometry.camera_pose import CameraPose
+from dp3d_core.geometry.camera_track import CameraTrack, Moment, checked_pose
 from dp3d_core.geometry.gaps import last_rays
 from dp3d_core.geometry.viewpoint import rays_moved
 from dp3d_core.live.assignment import IdAssignment
-from dp3d_core.live.camera_track import CameraTrack, Moment, checked_pose
 from dp3d_core.live.hints import LOOK_EVERY, Hints
 from dp3d_core.live.intake import seconds, take_in
 from dp3d_core.live.tracks import Person, Tracks

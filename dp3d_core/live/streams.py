@@ -14,13 +14,13 @@ import numpy as np
 
 from dp3d_core.config import POOL_TIMES_S, ROTARY_PERIOD_S, ModelConfig, StreamConfig
 from dp3d_core.geometry.camera import Camera
+from dp3d_core.geometry.camera_track import Moment
 from dp3d_core.geometry.gaps import bridge
 from dp3d_core.geometry.observation import up_input
 from dp3d_core.geometry.placement import Placed, Placement, Seen, World
 from dp3d_core.geometry.proportions import stature_m
 from dp3d_core.geometry.uncertainty import one_sigma
 from dp3d_core.geometry.viewpoint import Viewpoint, look
-from dp3d_core.live.camera_track import Moment
 from dp3d_core.live.roster import Observations, Roster
 from dp3d_core.live.stream import Stream
 from dp3d_core.live.tracks import Person, Rows, Tracks

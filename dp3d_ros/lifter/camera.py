@@ -11,6 +11,7 @@ from dp3d_core.skeleton import joint_set
 from dp3d_core.types import LATE, REPEATED, RESTARTED, Frame, Skeletons
 from dp3d_ros.lifter.advice import Look
 from dp3d_ros.lifter.camera_model import CameraModel
+from dp3d_ros.lifter.camera_world import CameraWorld
 from dp3d_ros.lifter.health import Health
 from dp3d_ros.lifter.hri_output import HriOutput
 from dp3d_ros.lifter.inputs import DEFAULT_TOPICS, SOURCES, Subscriptions
@@ -54,6 +55,8 @@ class CameraChannel:
         self._model = CameraModel(config, self.health, stream.set_camera)
         self._subscriptions = Subscriptions(node, self.health)
         self._source: Any = None
+        self._world = CameraWorld(node, config, self.health)
+        self._floor: Any = None
         self._outputs = Outputs(node, name, config, hri)
         self._epoch_ns: int | None = None
 
@@ -67,11 +70,13 @@ class CameraChannel:
         self.health.advisor.forget()
         info_topic = f"{self.name}/camera_info" if self.name else "camera_info"
         self._subscriptions.add(CameraInfo, info_topic, self._model.on_camera_info)
+        self._world.subscribe(self._subscriptions)
         self._source = SOURCES[self._config.input](self._subscriptions, self._keypoint_topic(), self.receive)
 
     def deactivate(self) -> None:
         """Stop listening; the camera is asked for again when activated."""
         self._passes.forget(self)
+        self._world.forget()
         self._subscriptions.close()
         self._outputs.deactivate()
         self._model.forget()
@@ -81,6 +86,7 @@ class CameraChannel:
     def close(self) -> None:
         """Take all publishers and subscriptions back."""
         self.deactivate()
+        self._world.close()
         self._outputs.close()
 
     def configure(self, config: NodeConfig, stream_config: StreamConfig) -> None:
@@ -100,6 +106,8 @@ class CameraChannel:
         convert(keypoint_count, camera) gives the `Converted` message or raises BadMessage, which is counted and said.
         """
         started_s = time.perf_counter()
+        if self._world.held is not None:
+            self._world.flush()
         self._passes.finish(self)
         self.statistics.arrived(started_s)
         try:
@@ -118,7 +126,10 @@ class CameraChannel:
             if self._epoch_ns is None:
                 self._epoch_ns = stamp_ns  # small numbers keep the nanoseconds that floats of epoch time lose
             frame = Frame((stamp_ns - self._epoch_ns) * 1e-9, keypoints, header)
-            self._passes.add(self, frame, started_s)
+            if self._world.asked:
+                frame = self._world.posed(frame, lambda late: self._passes.add(self, late, started_s))
+            if frame is not None:  # else it waits for TF
+                self._passes.add(self, frame, started_s)
 
     def answer(self, frame: Frame, skeletons: Skeletons, started_s: float, took_s: float, cameras: int) -> None:
         """Publish this camera's skeletons.
@@ -136,6 +147,7 @@ class CameraChannel:
         try:
             if skeletons.outcome == RESTARTED:
                 self._outputs.clock_jumped_back()
+                self._world.clock_jumped_back()
                 self.health.odd("clock_jumped_back", "stamps jumped back; starting afresh")
             if skeletons.tag is not None:  # else a lookahead has not filled yet
                 self._publish(skeletons, started_s)
@@ -167,7 +179,7 @@ class CameraChannel:
         return type(header)(stamp=stamp, frame_id=frame_id), stamp_ns
 
     def _publish(self, skeletons: Skeletons, started_s: float) -> None:
-        header = skeletons.tag
+        header, self._floor = skeletons.tag, skeletons.floor
         names = self._source.names() if self._source is not None else {}
         self._outputs.publish(skeletons, header, names)
         self.statistics.left(len(skeletons.ids), started_s, time.perf_counter())
@@ -186,7 +198,9 @@ class CameraChannel:
     def _reset(self) -> None:
         """Forget all people and stamps, also a frame that waits for its pass."""
         self._passes.forget(self)
+        self._world.forget()
         self._stream.reset()
+        self._floor = None
         self._epoch_ns = None
 
     # --- what is said of it ------------------------------------------------------------------------------------------
@@ -204,6 +218,8 @@ class CameraChannel:
             "publishers": self._subscriptions.publishers(),
             "camera": self._model.kind,
             "joint_set": self._stream_config.joint_set,
+            "floor_below_camera_m": "unknown" if self._floor is None else f"{self._floor.height_m:.2f}",
+            "floor_sigma_m": "unknown" if self._floor is None else f"{self._floor.sigma_m:.2f}",
         } | self.health.stream_counters(self._stream.counters)
 
     def judge(self, values: dict[str, Any], backend: str, steady_s: float) -> tuple[int, str]:

@@ -38,6 +38,15 @@ ODDITIES = {
     "bad_camera_info": ("CameraInfo that is no camera came", "as above"),
     "clock_jumped_back": ("stamps 0.5 s or more back: all starts afresh", "nothing: a bag loops"),
     "stamp_of_another_clock": ("stamps over 60 s from the node's clock: latency unknown", "set `use_sim_time`"),
+    "no_pose": (
+        "the camera's pose at the image's stamp was not to be had; that frame is lifted as without",
+        "publish TF in time, or raise `fixed_frame_wait_s`; check `imu_topic`",
+    ),
+    "bad_pose": (
+        "a transform that is no rotation, or puts the camera below the floor or 20 m above it",
+        "mend the transform; set `fixed_floor_m`",
+    ),
+    "imu_accelerates": ("an IMU that does not read pure gravity: its last reading at rest is used", "nothing, if rare"),
     "incompatible_qos": ("a publisher whose QoS does not fit", "set `qos_overrides`, or change the publisher"),
 }
 STREAM = {

@@ -47,6 +47,21 @@ class NodeConfig:
     )
     rectified: bool = option(False, "the keypoints are of the rectified picture (image_rect): use CameraInfo.p")
     target_frame: str = option("", "TF frame to transform the output to; empty: keep the camera's optical frame")
+    fixed_frame: str = option(
+        "", "TF frame with z up that does not move (odom, map): the camera's pose comes from TF at the image's stamp, "
+        "and people stand still in it while the robot moves; empty: the pose is unknown"
+    )  # fmt: skip
+    fixed_floor_m: float = option(0.0, "height of the floor in fixed_frame", unit="m", low=-1000.0, high=1000.0)
+    fixed_frame_wait_s: float = option(
+        0.05, "a frame waits at most so long for its transform, then it goes on without; 0: not at all", unit="s",
+        low=0.0, high=1.0)  # fmt: skip
+    camera_up: str = option(
+        "", 'of a camera without TF: the vector against gravity in its optical frame, "0 -1 0" for a level one; empty: '
+        "unknown")  # fmt: skip
+    camera_height_m: float = option(
+        0.0, "of the camera above the floor, with camera_up or imu_topic; 0: unknown", unit="m", low=0.0, high=20.0
+    )
+    imu_topic: str = option("", "topic of an IMU on the camera (sensor_msgs/Imu) that says where up is; empty: none")
     publish_skeletons: bool = option(True, "publish the typed skeleton cloud on ~/skeletons", live=True)
     publish_markers: bool = option(True, "publish markers for RViz on ~/markers", live=True)
     publish_tf: bool = option(False, "publish REP-155 body frames on /tf (needs tf2_msgs)")
@@ -84,11 +99,29 @@ class NodeConfig:
                 f"NodeConfig.image_width_px, image_height_px: expected both or none, got {self.image_width_px} and "
                 f"{self.image_height_px}"
             )
+        self.up_cam  # noqa: B018  checks it
+        if 0 < self.camera_height_m < 0.05:
+            raise ValueError(f"NodeConfig.camera_height_m: expected 0 or 0.05 to 20, got {self.camera_height_m}")
         for name in self.cameras if self.cameras != ("",) else ():
             if not name.isidentifier() or not name.isascii():
                 raise ValueError(f"NodeConfig.cameras: expected names of letters, digits and _, got {name!r}")
         if not self.cameras or len(set(self.cameras)) != len(self.cameras):
             raise ValueError(f"NodeConfig.cameras: expected one or more different names, got {list(self.cameras)}")
+
+    @property
+    def up_cam(self) -> tuple[float, ...] | None:
+        """`camera_up` as three numbers; None where it is empty."""
+        if not self.camera_up:
+            return None
+        try:
+            up = tuple(float(value) for value in self.camera_up.replace(",", " ").split())
+        except ValueError:
+            up = ()
+        if len(up) != 3 or not 1e-6 < sum(value * value for value in up) < 1e12:
+            raise ValueError(
+                f'NodeConfig.camera_up: expected three numbers with a length, as "0 -1 0", got {self.camera_up!r}'
+            )
+        return up
 
 
 def describe(item: Field) -> dict[str, Any]:

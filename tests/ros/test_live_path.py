@@ -25,7 +25,6 @@ MOST_DEPTH, MOST_FILES = 10, 10
 ROOTS = [Path(package.__file__).parent for package in (dp3d_ros, dp3d_core)]
 LEAVES = (
     "dp3d_core/geometry",
-    "dp3d_core/live/camera_track.py",
     "dp3d_core/skeleton.py",
     "dp3d_core/backends",
     "dp3d_core/types.py",

@@ -33,6 +33,7 @@ ASKED = (
         "publish_tf",
         "publish_hri",
         "target_frame",
+        "imu_topic",
         "publish_poses",
         "publish_people",
         "publish_orientations",
@@ -99,7 +100,7 @@ def test_a_node_has_the_topics_of_its_table(start, bench, tmp_path, node):
 def test_the_lifter_has_the_topics_of_its_table(start, bench, asked):
     parameters = {"input": asked[0].removeprefix("input: ")} | {name: True for name in asked[1:]}
     if "target_frame" in asked:
-        parameters["target_frame"] = "map"
+        parameters |= {"target_frame": "map", "imu_topic": "/imu"}
     start("fake", autostart=True, env=STAND_INS, **parameters)
     bodies = bench.node.create_publisher(JointState, "/humans/bodies/tracked", 1)
 

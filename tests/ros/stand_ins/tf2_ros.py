@@ -8,6 +8,10 @@ class TransformException(Exception):
     pass
 
 
+class ExtrapolationException(TransformException):
+    pass
+
+
 class Buffer:
     def clear(self):
         print("forgets", flush=True)
