@@ -29,6 +29,8 @@ ONE_FOOT = 0.2
 """How much of that one standing foot does: the other one walks, and the body with it."""
 _LEAST_M = 1e-9
 LEGS = ((1, 2, 3), (4, 5, 6))
+_HIPS = np.array([hip for hip, _, _ in LEGS])
+_KNEES_AND_ANKLES = np.array([leg[1:] for leg in LEGS])
 
 
 class Settling(Rows):
@@ -101,8 +103,7 @@ class Settling(Rows):
         held *= np.abs(held).max(-1, keepdims=True) > 1e-4
         self.anchor_m[rows], self.stood_s[rows], self.held_m[rows] = anchor, stood_s, held
         out = joints_m.copy()
-        for foot, (hip, knee, ankle) in enumerate(LEGS):
-            out[:, knee : ankle + 1] = leg_to(joints_m[:, hip], joints_m[:, knee : ankle + 1], held[:, foot])
+        out[:, _KNEES_AND_ANKLES] = leg_to(joints_m.take(_HIPS, 1), joints_m.take(_KNEES_AND_ANKLES, 1), held)
         return out
 
 
@@ -133,15 +134,22 @@ def towards_rays(joints_m, direction, confidence, sigma_m):
 
 
 def leg_to(hip, leg, offset):
-    """Knee and ankle (P, 2, 3) turned about the hip (P, 3) so that the ankle points at itself + offset (P, 3)."""
-    before = leg[:, 1] - hip
+    """Knee and ankle (..., 2, 3) turned about the hip (..., 3) so that the ankle points at itself + offset (..., 3)."""
+    before = leg[..., 1, :] - hip
     after = before + offset
     length = np.sqrt((before * before).sum(-1, keepdims=True)) + _LEAST_M
     other = np.sqrt((after * after).sum(-1, keepdims=True)) + _LEAST_M
     a, b = before / length, after / other
     # Rodrigues for the turn from a to b
-    axis = np.cross(a, b)[:, None]
-    cos = (a * b).sum(-1)[:, None, None]
-    arms = leg - hip[:, None]
-    turned = cos * arms + np.cross(axis, arms) + axis * ((axis * arms).sum(-1, keepdims=True) / (1 + cos + _LEAST_M))
-    return turned + hip[:, None]
+    axis = cross(a, b)[..., None, :]
+    cos = (a * b).sum(-1)[..., None, None]
+    arms = leg - hip[..., None, :]
+    turned = cos * arms + cross(axis, arms) + axis * ((axis * arms).sum(-1, keepdims=True) / (1 + cos + _LEAST_M))
+    return turned + hip[..., None, :]
+
+
+def cross(a, b):
+    """Cross product of vectors (..., 3), without the checks that cost `np.cross` most of its time."""
+    ax, ay, az = a[..., 0], a[..., 1], a[..., 2]
+    bx, by, bz = b[..., 0], b[..., 1], b[..., 2]
+    return np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], -1)
