@@ -15,15 +15,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from dp3d_core.config import LOOKAHEADS, ModelConfig, from_dict, to_dict
+from dp3d_core.config import LOOKAHEADS, DenoiserConfig, ModelConfig, from_dict, to_dict
 from dp3d_core.version1 import folded
 
 if TYPE_CHECKING:
     from dp3d_core.model import Denoiser, Encoder
+    from dp3d_core.model.motion_denoiser import MotionDenoiser
 
 NO_TORCH = "PyTorch is not installed; pip install 'dp3d_ros[torch]'"
 FORMAT, VERSION = "dp3d-encoder", 2
 VERSION1 = "dp3d-denoiser", 1
+DENOISER = "denoiser."
+"""Prefix of the names of a `MotionDenoiser`'s tensors, which stand beside the encoder's."""
 USES = ("offline", *(f"lookahead {lookahead}" for lookahead in LOOKAHEADS))
 """How weights are used; each use has a temperature of its own."""
 
@@ -48,6 +51,8 @@ class Checkpoint:
         provenance: dict | None = None,
         encoder: "Encoder | None" = None,
         denoiser: "Denoiser | None" = None,
+        motion_denoiser: "MotionDenoiser | None" = None,
+        denoiser_config: DenoiserConfig | None = None,
         config: ModelConfig | None = None,
         digest: str = "",
         path: Path | None = None,
@@ -59,7 +64,9 @@ class Checkpoint:
             self.encoder, config = encoder, encoder.config
         if not version1:
             self.denoiser = denoiser
-        self.config, self._version1 = config, version1
+        if denoiser_config is None:
+            self.motion_denoiser = motion_denoiser
+        self.config, self._version1, self._denoiser_config = config, version1, denoiser_config
         if digest:
             self.digest = digest
 
@@ -68,23 +75,33 @@ class Checkpoint:
         """On the CPU, ready to evaluate; ValueError where the weights do not fit their own description."""
         from dp3d_core.model.encoder import Encoder
 
-        return self._made(Encoder, folded if self._version1 else dict)
+        return self._made(lambda: Encoder(self.config, len(self.actions)), folded if self._version1 else _encoders)
 
     @cached_property
     def denoiser(self) -> "Denoiser | None":
         """What draws samples in a file of version 1; None in others."""
         from dp3d_core.model.denoiser import Denoiser
 
-        return self._made(Denoiser, dict)
+        return self._made(lambda: Denoiser(self.config, len(self.actions)), dict)
 
-    def _made(self, kind, converted):
+    @cached_property
+    def motion_denoiser(self) -> "MotionDenoiser | None":
+        """What draws motions beside the encoder; None where the file holds none."""
+        from dp3d_core.model.motion_denoiser import MotionDenoiser
+
+        wanted, found = self.config.frame_width, self._denoiser_config.feature_width
+        if found != wanted:
+            raise WeightsError(f"weights: {self.path}: the denoiser reads {found} features, the encoder has {wanted}")
+        return self._made(lambda: MotionDenoiser(self._denoiser_config), _denoisers)
+
+    def _made(self, make, converted):
         import torch
 
         arrays = _contents(self.path)[1]
         if _digest(arrays) != self.digest:
             raise WeightsError(f"weights: {self.path} changed since it was read; start again")
         try:
-            network = kind(self.config, len(self.actions))
+            network = make()
             state = {name: torch.from_numpy(array) for name, array in converted(arrays).items()}
             network.load_state_dict(state, strict=True)
         except (RuntimeError, ValueError, TypeError, KeyError) as error:
@@ -110,8 +127,12 @@ def save(
     temperatures: dict[str, float] | None = None,
     provenance: dict | None = None,
     half: bool = False,
+    motion_denoiser: "MotionDenoiser | None" = None,
 ) -> None:
-    """Write `encoder` to `path`, in float32 or (half) float16; parents are made, and a killed write leaves nothing."""
+    """Write `encoder`, and what draws motions beside it, to `path`, in float32 or (half) float16.
+
+    Parents are made, and a killed write leaves nothing.
+    """
     import torch
     from safetensors.torch import save_file
 
@@ -121,8 +142,11 @@ def save(
         "format": FORMAT, "version": VERSION, "model": to_dict(encoder.config), "actions": list(actions),
         "temperatures": dict.fromkeys(USES, 1.0) | (temperatures or {}), "provenance": provenance or {},
     }  # fmt: skip
-    dtype = torch.float16 if half else torch.float32
-    state = {name: value.detach().to("cpu", dtype).contiguous() for name, value in encoder.state_dict().items()}
+    dtype, state = torch.float16 if half else torch.float32, encoder.state_dict()
+    if motion_denoiser is not None:
+        head["denoiser"] = to_dict(motion_denoiser.config)
+        state |= {DENOISER + name: value for name, value in motion_denoiser.state_dict().items()}
+    state = {name: value.detach().to("cpu", dtype).contiguous() for name, value in state.items()}
     part = path.with_name(path.name + ".part")
     save_file(state, part, metadata={"dp3d": json.dumps(head)})
     part.replace(path)
@@ -165,6 +189,7 @@ def read(weights: str | Path) -> Checkpoint:
         )
     try:
         config, actions = from_dict(ModelConfig, head["model"]), tuple(head["actions"])
+        denoiser_config = from_dict(DenoiserConfig, head["denoiser"]) if "denoiser" in head else None
         if found == VERSION1:
             head["temperatures"] = dict.fromkeys(USES, head["temperature"])
         temperatures = {use: float(head["temperatures"][use]) for use in USES}
@@ -177,7 +202,7 @@ def read(weights: str | Path) -> Checkpoint:
         raise ValueError(f"weights: {path} holds values that are not finite; train again from an earlier checkpoint")
     return Checkpoint(
         actions=actions, temperatures=temperatures, provenance=head.get("provenance", {}), config=config,
-        digest=_digest(arrays), path=path, version1=found == VERSION1,
+        digest=_digest(arrays), path=path, version1=found == VERSION1, denoiser_config=denoiser_config,
     )  # fmt: skip
 
 
@@ -189,6 +214,16 @@ def _contents(path):
             return (archive.metadata() or {}).get("dp3d"), arrays
     except (SafetensorError, OSError) as error:
         raise ValueError(f"weights: {path} is not a safetensors file ({error}); train or download it again") from None
+
+
+def _encoders(arrays):
+    """The arrays of the encoder."""
+    return {name: array for name, array in arrays.items() if not name.startswith(DENOISER)}
+
+
+def _denoisers(arrays):
+    """The arrays of the `MotionDenoiser`, by its own names."""
+    return {name.removeprefix(DENOISER): array for name, array in arrays.items() if name.startswith(DENOISER)}
 
 
 def _digest(arrays):

@@ -24,6 +24,7 @@ from dp3d_core.types import Lifted
 
 if TYPE_CHECKING:
     from dp3d_core.model import Denoiser, Encoder
+    from dp3d_core.model.motion_denoiser import MotionDenoiser
 
 
 class Lifter:
@@ -77,8 +78,14 @@ class Lifter:
 
     @cached_property
     def denoiser(self) -> "Denoiser | None":
-        """What draws samples, where the weights hold it."""
+        """What version 0.1 draws samples with, where the weights hold it; the prior of motion."""
         return self._loaded.denoiser
+
+    @cached_property
+    def motion_denoiser(self) -> "MotionDenoiser | None":
+        """What draws motions beside the encoder, where the weights hold it."""
+        network = self._loaded.motion_denoiser
+        return None if network is None else network.to(self._loaded.device)
 
     def stream(self, *, camera: Camera, **options: Any) -> Stream:
         """A live `Stream`; options are the fields of `StreamConfig`, unknown ones raise ValueError."""
@@ -179,8 +186,8 @@ class Lifter:
     ) -> tuple[np.ndarray, np.ndarray]:
         """The hypotheses whose mean `lift` answers with the same arguments, each placed by its own estimated root.
 
-        By default 20. Returns joints_cam_m (H, T, 17, 3) metres in the camera and sigma_m (T, 17), the doubt about
-        their mean. With one sample: the point estimate alone.
+        By default 20; several take two steps or more. Returns joints_cam_m (H, T, 17, 3) metres in the camera and
+        sigma_m (T, 17), the doubt about their mean. With one sample: the point estimate alone.
         """
         offline = _offline()
         config = changed(config or LiftConfig(samples=20), options)
@@ -198,17 +205,20 @@ class Lifter:
         seen = offline.see(keypoints_px, confidence, stamps_s, camera=camera, config=config, pose=pose)
         given = seen.network_input, seen.up, seen.relative_s, config, action_probability
         answer = offline.encode(self.encoder, *given)
-        scale, poses = self.config.pose_scale_m, answer.pose[None]
-        if config.steps > 1 or config.samples > 1:
+        scale, poses, spread = self.config.pose_scale_m, answer.pose[None], 0.0
+        if self.motion_denoiser is not None and (config.steps > 1 or config.samples > 1):
+            poses = offline.sample_motions(self.encoder, self.motion_denoiser, *given)
+        elif config.steps > 1 or config.samples > 1:
             if self.denoiser is None:
                 raise ValueError(
                     f"steps, samples: expected 1 and 1, got {config.steps} and {config.samples}; these weights hold no "
                     "denoiser"
                 )
             poses = offline.denoise(self.denoiser, seen.network_input, seen.relative_s, config, action_probability)
-        # several hypotheses disagree where 2D says little: their spread is part of the uncertainty
+            # these hypotheses are narrow where 2D says little: their spread adds to the uncertainty
+            spread = (poses * scale).var(0).mean(-1)
         variance = one_sigma(np.sqrt(answer.variance)) ** 2
-        sigma_m = np.sqrt(variance * (scale * self.temperatures["offline"]) ** 2 + (poses * scale).var(0).mean(-1))
+        sigma_m = np.sqrt(variance * (scale * self.temperatures["offline"]) ** 2 + spread)
         sigma_m[:, 0] = 0
         return poses * scale, sigma_m.astype(np.float32), answer.action_probability, seen
 

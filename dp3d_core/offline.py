@@ -21,6 +21,8 @@ from dp3d_core.geometry.observation import follow_all, observe, up_input
 from dp3d_core.geometry.sequence import Sequence, motions, place_sequence
 from dp3d_core.live.intake import judge
 from dp3d_core.model.diffusion import band_mask, causal_mask, rows_ahead
+from dp3d_core.model.encoded import encode as encode_context
+from dp3d_core.model.hypotheses import sample
 from dp3d_core.model.sampler import hypotheses
 from dp3d_core.skeleton import MIRROR, adapt, joint_set, mirror
 
@@ -197,6 +199,42 @@ def denoise(denoiser, observed: np.ndarray, relative_s: np.ndarray, config: Lift
         clean = _sample(ask, noise[:, :, first:last].to(device), config)
         poses.append(clean[:, 0, start - first : stop - first].cpu().numpy())
     return np.concatenate(poses, 1)
+
+
+@torch.inference_mode()
+def sample_motions(
+    encoder, denoiser, observed: np.ndarray, up: np.ndarray, relative_s: np.ndarray, config: LiftConfig, oracle=None
+) -> np.ndarray:
+    """Motions (H, T, 17, 3) of a `MotionDenoiser` beside the encoder, piece by piece; arguments as of `encode`.
+
+    It reads the encoder's estimate that looks back only, and looks both ways itself. Several samples take two steps or
+    more: one step has one answer.
+    """
+    device, window = next(encoder.parameters()).device, encoder.config.window_frames
+    tensor = lambda array: torch.from_numpy(np.ascontiguousarray(array, np.float32)).to(device)  # noqa: E731
+    frames, steps = observed.shape[1], max(config.steps, 2) if config.samples > 1 else config.steps
+    oracle = None if oracle is None else tensor(oracle)[None]
+    white = torch.randn(config.samples, 1, frames, 17, 3, generator=torch.Generator().manual_seed(config.seed))
+    noise, motions = torch.zeros(config.samples, 0, 17, 3), []
+    for first, start, stop, last in pieces(frames, window):
+        rows, drawn = slice(first, last), noise.shape[1]
+        stamps_s = tensor(relative_s[:, rows] - relative_s[:, first : first + 1])
+        # one noise for the whole sequence: a motion goes on over the seams
+        fresh = white[:, 0, drawn:last].to(device)
+        more = denoiser.continued_noise(noise[:, first:].to(device), fresh, stamps_s.expand(config.samples, -1))
+        noise = torch.cat([noise, more.cpu()], 1)
+        mask = causal_mask(last - first, window, device)[None]
+        parts = []
+        for mirrored in (False, True) if config.flip else (False,):
+            seen, told, begun = tensor(observed[:, rows]), tensor(up[:, rows]), noise[:, None, rows].to(device)
+            if mirrored:
+                seen, begun = mirror(seen), mirror(begun)
+                told = told * torch.tensor([-1.0, 1.0, 1.0, 1.0], device=device)
+            context = encode_context(encoder, seen, told, stamps_s, mask, oracle=oracle)
+            motion = sample(denoiser, context, noise=begun, steps=steps)
+            parts.append(mirror(motion) if mirrored else motion)
+        motions.append(torch.stack(parts).mean(0)[:, 0, start - first : stop - first].cpu().numpy())
+    return np.concatenate(motions, 1)
 
 
 def pieces(frames: int, overlap: int):

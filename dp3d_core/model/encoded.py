@@ -11,15 +11,20 @@ POSE_TIME_S = 0.07
 """The same for the pose, so that what it gets wrong is smooth; the denoiser is told the unsmoothed one, too."""
 
 
-def encode(encoder, seen, up, stamps_s, mask, pool_row=None):
-    """One pass of an `Encoder` as a `Context`; arguments as of `Encoder.forward`."""
-    answer = encoder(seen, up, stamps_s, mask, pool_row)
+def encode(encoder, seen, up, stamps_s, mask, pool_row=None, oracle=None):
+    """One pass of an `Encoder` as a `Context`; arguments as of `Encoder.forward`.
+
+    oracle (B, A) replaces the action probabilities (for evaluation only).
+    """
+    answer = encoder(seen, up, stamps_s, mask, pool_row, oracle)
     log_sigma = smoothed(0.5 * answer.log_variance.float(), stamps_s, SIGMA_TIME_S)
     across, along = torch.exp(log_sigma).unbind(-1)
-    estimate = answer.pose.float()
+    estimate, action = answer.pose.float(), torch.softmax(answer.action_logits.float(), -1)
+    if oracle is not None:
+        action = oracle[:, None].expand_as(action)
     return Context(
         stamps_s, smoothed(estimate, stamps_s, POSE_TIME_S), estimate, torch.stack([across, across, along], -1), seen,
-        answer.features.float(), torch.softmax(answer.action_logits.float(), -1),
+        answer.features.float(), action,
     )  # fmt: skip
 
 

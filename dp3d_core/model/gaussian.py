@@ -38,6 +38,17 @@ def coloured(white, stamps_s, share, joint_factor):
     return (factor @ white.flatten(-2) @ joint_factor.T).unflatten(-1, white.shape[-2:])
 
 
+def continued(before, white, stamps_s, share, joint_factor):
+    """Noise of frames M after frames N whose noise `before` (B, N, 17, 3) is known: (B, M, 17, 3), as `coloured`.
+
+    white (B, M, 17, 3), stamps_s (B, N + M).
+    """
+    factor, known = torch.linalg.cholesky(kernel(stamps_s, share)), before.shape[1]
+    past = torch.linalg.solve_triangular(factor[:, :known, :known], before.flatten(-2), upper=False)
+    fresh = white.flatten(-2) @ joint_factor.T
+    return (factor[:, known:] @ torch.cat([past, fresh], 1)).unflatten(-1, white.shape[-2:])
+
+
 def posterior(noisy, angle, covariance, white=None):
     """Mean and standard deviation, each (B, T, 17, 3), of r, given y = cos(a) r + sin(a) e + w.
 

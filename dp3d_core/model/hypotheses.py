@@ -17,25 +17,28 @@ def estimate(denoiser, context):
     return denoiser.pose(denoiser(noisy, angle, context).clean, context)
 
 
-def sample(denoiser, context, *, hypotheses, steps, generator, sampler=gaussian_flow):
+def sample(denoiser, context, *, steps, hypotheses=1, generator=None, noise=None, sampler=gaussian_flow):
     """Sampled motions (H, B, N, 17, 3) in network units, each coherent over all frames.
 
-    One step has one answer, whatever the noise: ValueError for several hypotheses of one step.
+    noise (H, B, N, 17, 3) of the denoiser to start from, in place of `hypotheses` draws of the generator. One step has
+    one answer, whatever the noise: ValueError for several hypotheses of one step.
     """
-    check(hypotheses, steps)
     batch, frames = context.stamps_s.shape
+    if noise is None:
+        check(hypotheses, steps)
+        white = torch.randn(hypotheses, batch, frames, 17, 3, generator=generator).to(context.stamps_s.device)
+        noise = torch.stack([denoiser.noise(part, context.stamps_s) for part in white])
+    check(len(noise), steps)
     most = max(1, MOST_TOKENS // (batch * frames * 17))
-    drawn = torch.randn(hypotheses, batch, frames, 17, 3, generator=generator).to(context.stamps_s.device)
     motions = []
-    for white in drawn.split(most):
-        size = len(white)
+    for part in noise.split(most):
+        size = len(part)
         repeated = context.repeat(size)
-        noise = denoiser.noise(white.flatten(0, 1), repeated.stamps_s)
 
         def denoise(noisy, angle, repeated=repeated):
             return denoiser(noisy, torch.full_like(repeated.stamps_s[:, :1], angle), repeated).clean
 
-        residual = sampler(denoise, noise, steps)
+        residual = sampler(denoise, part.flatten(0, 1), steps)
         motions.append(denoiser.pose(residual, repeated).unflatten(0, (size, batch)))
     return torch.cat(motions)
 

@@ -131,6 +131,10 @@ class MotionDenoiser(nn.Module):
         """White noise (B, N, 17, 3) made as smooth in time, and as correlated over joints, as residuals are."""
         return gaussian.coloured(white, stamps_s, self.kernel_share, self.joint_factor)
 
+    def continued_noise(self, before, white, stamps_s):
+        """Noise (B, M, 17, 3) that goes on after `before` (B, N, 17, 3); stamps (B, N + M)."""
+        return gaussian.continued(before, white, stamps_s, self.kernel_share, self.joint_factor)
+
     def forward(self, noisy, angle, context, white=None):
         """Denoise y = cos(a) r + sin(a) e + w; a `Denoised`.
 

@@ -17,8 +17,8 @@ from dp3d_core.model.flow import angle_ladder, turned
 from dp3d_core.model.gaussian import kernel
 from dp3d_core.prior.energies import Points
 
-ROUNDS = 2
-"""Gauss-Newton steps at each noise level: root, choice of modes and pose depend on each other."""
+ROUNDS, ROUNDS_OF_ONE = 2, 8
+"""Gauss-Newton steps at each noise level, and at the only one: root, choice of modes and pose depend on each other."""
 CONJUGATE_STEPS = 20
 MOST_STEP_M = 0.3
 """No joint moves farther in one step: the projection is linear only nearby."""
@@ -49,7 +49,7 @@ def guided_sample(denoiser, context, evidence, *, samples, steps, generator, wei
         factor = weight(angle) if callable(weight) else weight
         pose_m = denoiser.pose(answer.clean, repeated) * metric.unit_m
         doubt = max(float(np.sin(angle)), LEAST_STD)
-        for _ in range(ROUNDS):
+        for _ in range(ROUNDS if steps > 1 else ROUNDS_OF_ONE):
             root_m = roots.solved(pose_m, metric.doubt_m(doubt))
             pull = evidence.pull(pose_m + root_m, metric.doubt_m(doubt))
             pose_m = pose_m + metric.step(pull, factor, doubt)

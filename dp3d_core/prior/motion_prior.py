@@ -43,11 +43,11 @@ class MotionPrior:
         pose = sample(self._network, context, **steps)[:, 0] * self._network.config.pose_scale_m
         return pose.cpu().numpy()
 
-    def complete(self, joints_cam_m, stamps_s, *, samples=1, steps=STEPS, seed=0):
+    def complete(self, joints_cam_m, stamps_s, *, samples=1, steps=None, seed=0):
         """Fill what is missing of a person's joints in 3D, (T, 17, 3) metres with NaN where unknown: (H, T, 17, 3).
 
-        Known joints stay where they are. ValueError where fewer than three joints are known in every frame. What is
-        known in 2D alone is completed by `fit`.
+        One is the point estimate (one step), several are samples. Known joints stay where they are. What is known in
+        2D alone is completed by `fit`. ValueError where fewer than three joints are known in every frame.
         """
         stamps_s = checked_stamps(stamps_s, MAX_FRAMES)
         joints_cam_m = np.asarray(joints_cam_m, np.float64)
@@ -67,8 +67,8 @@ class MotionPrior:
         completed = self._guided(stamps_s, evidence, rotation, samples, steps, seed, 1.0)
         return np.where(known[..., None], joints_cam_m, completed).astype(np.float32)
 
-    def fit(self, modes, stamps_s, *, camera, samples=1, steps=STEPS, seed=0, covariance_px=None, weight=WEIGHT):
-        """Motions that explain keypoints: (H, T, 17, 3) metres in the camera.
+    def fit(self, modes, stamps_s, *, camera, samples=1, steps=None, seed=0, covariance_px=None, weight=WEIGHT):
+        """Motions that explain keypoints: (H, T, 17, 3) metres in the camera; one is the point estimate.
 
         modes: `evidence.Modes` of (T, 17) joints, several a joint where it has rivals; what the weights of a joint
         lack to 1 is the chance that it is anywhere. covariance_px (T, 17, G, 2, 2) in place of the modes' sigma.
@@ -94,7 +94,7 @@ class MotionPrior:
             stamps_s, evidence, rotation, samples, steps, seed, weight, start=evidence.heaviest()
         ).astype(np.float32)  # fmt: skip
 
-    def fit_heatmaps(self, heatmaps, stamps_s, *, camera, samples=1, steps=STEPS, seed=0, sigma_cells=2.0,
+    def fit_heatmaps(self, heatmaps, stamps_s, *, camera, samples=1, steps=None, seed=0, sigma_cells=2.0,
                      weight=WEIGHT):  # fmt: skip
         """Motions that explain a detector's heatmaps (T, 17, rows, columns) of the whole image: (H, T, 17, 3) metres.
 
@@ -129,6 +129,7 @@ class MotionPrior:
         """Guided samples (H, T, 17, 3) in the camera, as many at a time as fit into memory."""
         if samples < 1:
             raise ValueError(f"samples: expected at least 1, got {samples}")
+        steps = steps or (1 if samples == 1 else STEPS)
         generator = torch.Generator().manual_seed(seed)
         most, parts, context = max(1, MOST_TOKENS // (17 * len(stamps_s))), [], self._context(stamps_s)
         for first in range(0, samples, most):

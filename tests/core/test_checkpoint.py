@@ -12,8 +12,10 @@ from safetensors.torch import load_file, save_file
 
 from dp3d_core import checkpoint
 from dp3d_core.checkpoint import USES
+from dp3d_core.config import DenoiserConfig
 from dp3d_core.data.actions import ACTIONS
 from dp3d_core.lift import Lifter
+from dp3d_core.model.motion_denoiser import MotionDenoiser
 
 HOT = dict.fromkeys(USES, 1.3)
 
@@ -60,6 +62,34 @@ def test_what_is_written_is_read_back(tmp_path, config):
     assert all(torch.equal(state[name], value) for name, value in encoder.state_dict().items())
     arguments = random_seen(1, 3), torch.ones(1, 3, 4), torch.arange(3.0)[None], torch.ones(1, 3, 3, dtype=torch.bool)
     torch.testing.assert_close(loaded.encoder(*arguments).pose, encoder(*arguments).pose, rtol=0, atol=0)
+
+
+def motions(width):
+    torch.manual_seed(0)
+    return MotionDenoiser(DenoiserConfig(width=16, layers=1, heads=2, feature_width=width, actions=len(ACTIONS)))
+
+
+def test_what_draws_motions_stands_beside_the_encoder(tmp_path):
+    encoder, path = random_encoder(), tmp_path / "both.safetensors"
+    denoiser = motions(encoder.config.frame_width)
+    checkpoint.save(path, encoder, actions=ACTIONS, motion_denoiser=denoiser)
+    found = checkpoint.load(path)
+    for network, saved in ((found.encoder, encoder), (found.motion_denoiser, denoiser)):
+        assert network.config == saved.config and not network.training
+        for name, value in saved.state_dict().items():
+            torch.testing.assert_close(network.state_dict()[name], value, atol=0, rtol=0)
+    drawn = Lifter.load(path, backend="eager").sample(
+        *seen(walk(np.arange(12) / 30)), np.arange(12) / 30, camera=CAMERA, joint_set="h36m17", samples=3
+    )[0]
+    assert drawn.shape == (3, 12, 17, 3) and np.isfinite(drawn).all()
+
+
+def test_without_it_there_is_none_and_one_of_another_encoder_is_refused(tmp_path, good):
+    assert checkpoint.load(good).motion_denoiser is None
+    path = tmp_path / "other.safetensors"
+    checkpoint.save(path, random_encoder(), actions=ACTIONS, motion_denoiser=motions(7))
+    with pytest.raises(ValueError, match="reads 7 features"):
+        _ = checkpoint.load(path).motion_denoiser
 
 
 def test_half_precision_halves_the_file_and_moves_little(tmp_path):

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from dp3d_core.model.gaussian import SCALES_S, WHITE_SHARE, coloured, fit_statistics, kernel, posterior
+from dp3d_core.model.gaussian import SCALES_S, WHITE_SHARE, coloured, continued, fit_statistics, kernel, posterior
 
 STAMPS = torch.cumsum(torch.full((1, 12), 1 / 30), 1)
 
@@ -35,6 +35,15 @@ def test_a_prefix_of_the_white_noise_gives_a_prefix_of_the_noise():
     stamps = STAMPS.expand(2, -1)
     whole = coloured(white, stamps, share(), torch.eye(51))
     torch.testing.assert_close(coloured(white[:, :7], stamps[:, :7], share(), torch.eye(51)), whole[:, :7])
+
+
+@pytest.mark.parametrize("known", [0, 7])
+def test_noise_goes_on_as_if_it_had_been_drawn_at_once(known):
+    white, factor = torch.randn(2, 12, 17, 3), torch.linalg.cholesky(0.5 * torch.eye(51) + 0.5)
+    stamps = STAMPS.expand(2, -1)
+    whole = coloured(white, stamps, share(), factor)
+    more = continued(whole[:, :known], white[:, known:], stamps, share(), factor)
+    torch.testing.assert_close(more, whole[:, known:], atol=1e-3, rtol=0)
 
 
 def test_one_angle_is_plain_shrinkage_and_agrees_with_the_general_solution():

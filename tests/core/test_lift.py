@@ -7,7 +7,7 @@ import torch
 from helpers import CAMERA, LENS, random_lifter, seen, swing, tiny_config, walk
 
 from dp3d_core import offline
-from dp3d_core.config import LiftConfig
+from dp3d_core.config import DenoiserConfig, LiftConfig
 from dp3d_core.data.actions import ACTIONS
 from dp3d_core.geometry.body_size import SIZE_SIGMA
 from dp3d_core.geometry.camera import Camera, turn_to
@@ -15,6 +15,7 @@ from dp3d_core.geometry.observation import follow_all, observe
 from dp3d_core.geometry.proportions import Proportions, stature_m
 from dp3d_core.lift import Lifter
 from dp3d_core.model import Encoded
+from dp3d_core.model.motion_denoiser import MotionDenoiser
 from dp3d_core.skeleton import MIRROR, mirror
 
 STAMPS_S = np.cumsum(np.random.default_rng(0).choice([0.02, 0.033, 0.08], 40))
@@ -297,6 +298,40 @@ def test_weights_without_a_denoiser_draw_no_samples():
     for options in ({"steps": 2}, {"samples": 3}):
         with pytest.raises(ValueError, match=r"steps, samples: expected 1 and 1, got .*no denoiser"):
             lift(lifter, *seen(walk(STAMPS_S)), **options)
+
+
+def lifter_with_motions():
+    lifter = random_lifter()
+    torch.manual_seed(3)
+    config = DenoiserConfig(
+        width=16, layers=1, heads=2, feature_width=lifter.config.frame_width, actions=len(lifter.actions)
+    )
+    denoiser = MotionDenoiser(config).eval().requires_grad_(False)
+    denoiser.joint_factor[:3] = 0
+    lifter.motion_denoiser = denoiser
+    return lifter
+
+
+def test_motions_are_drawn_beside_the_encoder_by_seed_and_their_mean_is_lifted():
+    lifter, given = lifter_with_motions(), seen(walk(STAMPS_S))
+    draw = lambda **options: lifter.sample(*given, STAMPS_S, camera=CAMERA, joint_set="h36m17", **options)  # noqa: E731
+    one, again, other = draw(samples=4), draw(samples=4), draw(samples=4, seed=1)
+    np.testing.assert_array_equal(one[0], again[0])
+    assert one[0].shape == (4, len(STAMPS_S), 17, 3) and np.abs(one[0] - other[0]).max() > 1e-3
+    assert np.abs(one[0] - one[0].mean(0)).max() > 1e-3
+    # as smooth as residuals are, not noise of its own in every frame
+    apart = one[0] - one[0].mean(0)
+    assert np.diff(apart, axis=1).std() < 0.5 * apart.std()
+    assert np.isfinite(draw(samples=2, steps=3, flip=True)[0]).all()
+
+
+def test_a_motion_goes_on_over_the_seams_of_pieces(monkeypatch):
+    monkeypatch.setattr("dp3d_core.offline.CHUNK_FRAMES", 8)
+    lifter, given = lifter_with_motions(), seen(walk(STAMPS_S))
+    drawn = lifter.sample(*given, STAMPS_S, camera=CAMERA, joint_set="h36m17", samples=6)[0]
+    apart = (drawn - drawn[:, :, :1]) - (drawn - drawn[:, :, :1]).mean(0)
+    jump = np.linalg.norm(np.diff(apart, axis=1), axis=-1).mean((0, 2)) / np.sqrt(np.diff(STAMPS_S))
+    assert jump[7::8].mean() < 2 * np.median(jump)
 
 
 def test_warm_up_leaves_no_trace():
