@@ -198,7 +198,7 @@ class DetectorNode(Node):
             told += [f"{name} {at} {value:.0f} ms" for at, value in latencies.percentiles().items()]
         return ", ".join(told)
 
-    def _judge(self, hz: float) -> tuple[bytes, str]:
+    def _judge(self, hz: float) -> tuple[int, str]:
         problem = self._capture.problem if self._capture is not None else ""
         if problem and self._throttle.ready(problem, time.monotonic()):
             self.get_logger().error(problem)

@@ -42,8 +42,6 @@ class WebcamOptions:
     """Folder for the nodes' logs."""
 
     def __post_init__(self) -> None:
-        if not self.video.isdecimal() and not Path(self.video).exists():
-            raise ValueError(f"video: no camera or file at {self.video}; plug one in, or dp3d webcam FILE")
         if not 0 <= self.seconds < 86400:
             raise ValueError(f"--seconds: expected 0 to 86400, got {self.seconds:g}")
 
@@ -104,6 +102,8 @@ class Listener:
 
 def command(options: WebcamOptions) -> None:
     """Run until the video ends, so many seconds have passed, or Ctrl-C."""
+    if not options.video.isdecimal() and not Path(options.video).exists():
+        raise ValueError(f"no camera or file at {options.video}; plug one in, or name a video: dp3d webcam FILE")
     options.out.mkdir(parents=True, exist_ok=True)
     domain_id = 1 + os.getpid() % 101
     env = environment(domain_id)

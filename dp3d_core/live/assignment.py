@@ -52,6 +52,7 @@ class IdAssignment:
         visible = (confidence[people] > 0)[..., None]
         low = np.where(visible, joints_px[people], np.inf).min(1)
         high = np.where(visible, joints_px[people], -np.inf).max(1)
+        assert self._identifier is not None
         _, boxes = self._identifier.predicted_boxes(stamp_s)
         x, y = (boxes[:, :2] + boxes[:, 2:]).T[:, :, None] - (low + high).T[:, None]
         nearest = people[(x * x + y * y).argmin(1)] if len(boxes) else people[:0]

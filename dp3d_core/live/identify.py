@@ -9,7 +9,7 @@ Never moves or fills a body. Knows nothing of cameras, networks or joint sets.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -86,7 +86,7 @@ class _People:
         for name in vars(self):
             setattr(self, name, getattr(self, name)[chosen])
 
-    def add(self, count: int, **values: np.ndarray | float) -> None:
+    def add(self, count: int, **values: Any) -> None:
         """Append `count` people; values by attribute, nought where none is given."""
         for name, array in vars(self).items():
             new = np.zeros((count, *array.shape[1:]), array.dtype)

@@ -9,6 +9,7 @@ import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -69,7 +70,7 @@ class WorkerProcess:
     def detect(self, image_bgr: np.ndarray, stamp_s: float) -> Detected:
         """The people of a picture, of a worker that is ready. WorkerFailed says why there is no answer."""
         try:
-            send_frame(self._process.stdin, image_bgr, stamp_s)
+            send_frame(self._pipes()[0], image_bgr, stamp_s)
             return detected(self._answer(ANSWER_S))
         except (WorkerFailed, BrokenPipeError, ValueError) as error:
             self.close()
@@ -80,8 +81,10 @@ class WorkerProcess:
         process, self._process = self._process, None
         if process is None:
             return
+        frames, answers = process.stdin, process.stdout
+        assert frames is not None and answers is not None
         with contextlib.suppress(BrokenPipeError):
-            process.stdin.close()
+            frames.close()
         if process.poll() is None:
             process.terminate()
         try:
@@ -89,13 +92,19 @@ class WorkerProcess:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        process.stdout.close()
+        answers.close()
 
     def _answer(self, timeout_s: float) -> dict:
         """The worker's next answer; WorkerFailed where it is an error or does not come."""
-        if not select.select([self._process.stdout], [], [], timeout_s)[0]:
+        _, answers = self._pipes()
+        if not select.select([answers], [], [], timeout_s)[0]:
             raise WorkerFailed(f"no answer of its process in {timeout_s:g} s")
-        return receive_answer(self._process.stdout)
+        return receive_answer(answers)
+
+    def _pipes(self) -> tuple[Any, Any]:
+        """To and from the worker, which runs."""
+        assert self._process is not None
+        return self._process.stdin, self._process.stdout
 
     def _start(self) -> None:
         # an ONNX model runs where this node does; MediaPipe has an environment of its own

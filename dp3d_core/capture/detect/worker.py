@@ -64,7 +64,7 @@ def send_frame(pipe: BinaryIO, image_bgr: np.ndarray, stamp_s: float) -> None:
     """Write one image (height, width, 3) uint8."""
     height, width, _ = image_bgr.shape
     pipe.write(_HEADER.pack(_FRAME, image_bgr.nbytes, height, width, stamp_s))
-    pipe.write(memoryview(np.ascontiguousarray(image_bgr)).cast("B"))
+    pipe.write(np.ascontiguousarray(image_bgr).data.cast("B"))
     pipe.flush()
 
 
