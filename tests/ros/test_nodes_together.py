@@ -114,7 +114,7 @@ def test_a_device_that_is_not_here_is_one_clear_error_and_engines_come_from_the_
     assert not bench.transition("configure") and bench.state() == "unconfigured"
     node.wait_for("device: expected one that PyTorch can use here, got 'cuda'")
     assert bench.set_parameter("device", "cpu") == (True, "")
-    assert bench.transition("configure", timeout_s=250.0) and len(list((tmp_path / "engines").iterdir())) == 1
+    assert bench.transition("configure", timeout_s=250.0) and any((tmp_path / "engines").iterdir())
     assert "Traceback" not in node.text()
 
 
