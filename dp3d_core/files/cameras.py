@@ -146,7 +146,12 @@ def _opencv(path: Path) -> dict:
 
 def _toml(path: Path, name: str | None) -> dict:
     """One camera of Pose2Sim's calibration: [cam_01] name, size, matrix, distortions, fisheye."""
-    import tomllib  # Python 3.11
+    try:
+        import tomllib
+    except ImportError as error:
+        raise ImportError(
+            f"{path}: reading TOML needs Python 3.11 or newer ({error}); give the camera as YAML"
+        ) from error
 
     try:
         held = tomllib.loads(path.read_text(encoding="utf-8"))

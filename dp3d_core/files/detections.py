@@ -4,11 +4,12 @@ Knows no file format.
 """
 # F frames, R rows (one person in one frame), K keypoints
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from dp3d_core.geometry.camera import Camera
 from dp3d_core.skeleton import joint_set
@@ -62,25 +63,25 @@ class Rows:
     keypoints: list = field(default_factory=list)
     confidence: list = field(default_factory=list)
 
-    def add(self, frame: int, person: int | None, keypoints: Sequence, confidence: Sequence) -> None:
+    def add(self, frame: int, person: int | None, keypoints: ArrayLike, confidence: ArrayLike) -> None:
         """One person of one frame: (K, 2) and (K,); ValueError names the frame if the numbers do not fit."""
         size = len(joint_set(self.joint_set).keypoints)
         try:
-            keypoints = np.asarray(keypoints, np.float64).reshape(-1, 2)
-            confidence = np.asarray(confidence, np.float64).reshape(-1)
+            points = np.asarray(keypoints, np.float64).reshape(-1, 2)
+            scores = np.asarray(confidence, np.float64).reshape(-1)
         except (TypeError, ValueError):
             raise ValueError(f"{self.source}: frame {frame}: expected numbers as keypoints, got others") from None
-        if len(keypoints) != size or len(confidence) != size:
+        if len(points) != size or len(scores) != size:
             raise ValueError(
-                f"{self.source}: frame {frame}: expected {size} keypoints ({self.joint_set}), got {len(keypoints)} "
-                f"with {len(confidence)} scores"
+                f"{self.source}: frame {frame}: expected {size} keypoints ({self.joint_set}), got {len(points)} "
+                f"with {len(scores)} scores"
             )
         self.frame.append(frame)
         self.person.append(person)
-        self.keypoints.append(keypoints)
-        self.confidence.append(confidence)
+        self.keypoints.append(points)
+        self.confidence.append(scores)
 
-    def detections(self, *, name: str, format: str, frames: int | None = None, **known: object) -> Detections:
+    def detections(self, *, name: str, format: str, frames: int | None = None, **known: Any) -> Detections:
         """The clip; ids are used where every row has one, and each once in a frame."""
         size = len(joint_set(self.joint_set).keypoints)
         frame = np.array(self.frame, np.int64)

@@ -27,12 +27,12 @@ def run_all(
         done = _in_processes(jobs, options, workers)
     else:
         done = ((index, lift_input(*job, options)) for index, job in enumerate(jobs))
-    outcomes: list[Outcome | None] = [None] * len(jobs)
+    outcomes: dict[int, Outcome] = {}
     for index, outcome in done:
         outcomes[index] = outcome
         if progress is not None:
             progress(outcome)
-    return outcomes
+    return [outcomes[index] for index in range(len(jobs))]
 
 
 def unique_names(inputs: Sequence[Path]) -> list[str]:
@@ -48,9 +48,9 @@ def unique_names(inputs: Sequence[Path]) -> list[str]:
     return names
 
 
-def _in_processes(jobs: list, options: RunOptions, workers: int) -> Iterator[tuple[int, Outcome]]:
+def _in_processes(jobs: list[tuple[str, str]], options: RunOptions, workers: int) -> Iterator[tuple[int, Outcome]]:
     with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn"), initializer=_one_thread) as pool:
-        futures = {pool.submit(lift_input, *job, options): index for index, job in enumerate(jobs)}
+        futures = {pool.submit(lift_input, source, name, options): index for index, (source, name) in enumerate(jobs)}
         for future in as_completed(futures):
             index = futures[future]
             try:

@@ -182,7 +182,7 @@ def _size(detections: Detections, options: PrepareOptions, notes: list[str]) -> 
     fits = [size for size in COMMON_SIZES_PX if (reach <= size).all()] + [
         size[::-1] for size in COMMON_SIZES_PX if (reach <= size[::-1]).all()
     ]
-    size = min(fits, key=lambda size: size[0] * size[1], default=tuple(int(np.ceil(side)) for side in reach))
+    size = min(fits, key=lambda size: size[0] * size[1], default=(int(np.ceil(reach[0])), int(np.ceil(reach[1]))))
     notes.append(f"no picture size in the file: {size[0]} x {size[1]} is assumed, which holds all keypoints; "
                  "give --image-size")  # fmt: skip
     return size

@@ -100,7 +100,7 @@ def _draw_floor(cv2, image: np.ndarray, result: Result, rows: np.ndarray, scale:
 def _drawable(pixels: np.ndarray) -> np.ndarray:
     """Which of the pixels (N, 2) OpenCV can draw."""
     with np.errstate(invalid="ignore"):
-        return np.isfinite(pixels).all(-1) & (np.abs(pixels) < 30000).all(-1)
+        return np.asarray(np.isfinite(pixels).all(-1) & (np.abs(pixels) < 30000).all(-1))
 
 
 def video_images(video: Path | None) -> Iterator[np.ndarray | None]:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from dp3d_core.files.detections import Detections
 
@@ -85,7 +86,7 @@ def expand(paths: Sequence[str | Path]) -> list[Path]:
     return inputs
 
 
-def load_json(path: Path) -> object:
+def load_json(path: Path) -> Any:
     """The content of a JSON file; ValueError where it is none."""
     try:
         return json.loads(path.read_text(encoding="utf-8-sig"))
@@ -112,10 +113,11 @@ def json_format(path: Path, data: object) -> str:
     raise ValueError(f"{path}: expected JSON of OpenPose, mmpose, AlphaPose or COCO keypoints, got {what}")
 
 
-def frame_number(path: Path) -> int | None:
-    """The last number in a file's name, OpenPose's suffix aside."""
-    numbers = re.findall(r"\d+", path.stem.removesuffix("_keypoints"))
-    return int(numbers[-1]) if numbers else None
+def frame_numbers(files: Sequence[Path]) -> list[int]:
+    """The last number in each file's name, OpenPose's suffix aside; their order where not all have one of their own."""
+    found = [re.findall(r"\d+", file.stem.removesuffix("_keypoints")) for file in files]
+    numbers = [int(digits[-1]) for digits in found if digits]
+    return numbers if len(set(numbers)) == len(files) else list(range(len(files)))
 
 
 def _folder(path: Path) -> str:

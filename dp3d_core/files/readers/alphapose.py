@@ -42,6 +42,8 @@ def read(path: Path, options: ReadOptions) -> list[Detections]:
     frames = max(numbers.values()) - first + 1
     if frames > 100 * len(names) + 10000:
         raise ValueError(f"{path}: expected numbered frames of one video, got numbers {first} to {frames + first - 1}")
+    if rows is None:
+        raise ValueError(f"{path}: expected people in AlphaPose's JSON, got an empty list")
     return [rows.detections(name=path.stem, format=f"AlphaPose JSON ({rows.joint_set})", frames=frames)]
 
 

@@ -8,7 +8,7 @@ pictures has a list of instances a file. An instance is {"keypoints": [[x, y], .
 from pathlib import Path
 
 from dp3d_core.files.detections import Detections, Rows
-from dp3d_core.files.readers import ReadOptions, frame_number, load_json
+from dp3d_core.files.readers import ReadOptions, frame_numbers, load_json
 
 JOINT_SETS = {17: "coco17", 26: "halpe26", 133: "wholebody133"}
 
@@ -34,9 +34,7 @@ def _frames(path: Path) -> tuple[list[tuple[int, list]], dict]:
     """[(frame from 0, instances)] and meta_info."""
     if path.is_dir():
         files = sorted(path.glob("*.json"))
-        numbers = [frame_number(file) for file in files]
-        if None in numbers or len(set(numbers)) < len(numbers):
-            numbers = list(range(len(files)))
+        numbers = frame_numbers(files)
         first = min(numbers)
         return [(number - first, _instances(file, load_json(file))) for number, file in zip(numbers, files)], {}
     data = load_json(path)

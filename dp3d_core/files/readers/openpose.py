@@ -8,7 +8,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from dp3d_core.files.detections import Detections, Rows
-from dp3d_core.files.readers import ReadOptions, frame_number, load_json
+from dp3d_core.files.readers import ReadOptions, frame_numbers, load_json
 
 JOINT_SETS = {25: "openpose25", 18: "openpose18", 17: "coco17", 26: "halpe26", 133: "wholebody133"}
 """By number of keypoints: OpenPose's BODY_25 and COCO, and what Pose2Sim writes with RTMPose."""
@@ -24,9 +24,7 @@ def read(path: Path, options: ReadOptions) -> list[Detections]:
 
 
 def _clip(path: Path, name: str, files: list[Path], options: ReadOptions) -> Detections:
-    numbers = [frame_number(file) for file in files]
-    if None in numbers or len(set(numbers)) < len(numbers):
-        numbers = list(range(len(files)))
+    numbers = frame_numbers(files)
     first, frames = min(numbers), max(numbers) - min(numbers) + 1
     if frames > 100 * len(files) + 10000:
         raise ValueError(

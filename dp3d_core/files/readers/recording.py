@@ -25,7 +25,7 @@ def from_recording(recording: recordings.Recording, path: Path) -> Detections:
         )  # fmt: skip
         camera_from = f"the recording ({recording.intrinsics})"
     ground = None
-    if recording.ground_normal_cam is not None:
+    if recording.ground_normal_cam is not None and recording.ground_distance_m is not None:
         ground = recording.ground_normal_cam, recording.ground_distance_m
     return Detections(
         name=path.stem, source=str(path), format="a dp3d recording", frames=len(recording.stamps_s),

@@ -5,6 +5,7 @@ them, and yolo_msgs/DetectionArray. The camera is the sensor_msgs/CameraInfo of 
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -60,7 +61,7 @@ class Bag:
         except Exception as error:  # damaged bytes can fail anywhere in the reader and its decompressors
             raise ValueError(f"{path}: expected a whole rosbag2, could not read it ({error!r})") from error
 
-    def _keep(self, topic: str, kind: str, message: object) -> None:
+    def _keep(self, topic: str, kind: str, message: Any) -> None:
         stamp_s = message.header.stamp.sec + message.header.stamp.nanosec * 1e-9
         if kind == CAMERA:
             self.cameras.setdefault(topic, []).append(message)
@@ -110,7 +111,7 @@ def _camera(path: Path, topic: str, bag: Bag) -> tuple[Camera | None, str, tuple
     return camera, chosen, ()
 
 
-def _from_cloud(path: Path, cloud: object, name: str) -> list[tuple[int | None, np.ndarray, np.ndarray]]:
+def _from_cloud(path: Path, cloud: Any, name: str) -> list[tuple[int | None, np.ndarray, np.ndarray]]:
     """(person, keypoints, scores) of one keypoint cloud."""
     fields = {item.name: item for item in cloud.fields}
     count = cloud.width * cloud.height
@@ -140,7 +141,7 @@ def _from_cloud(path: Path, cloud: object, name: str) -> list[tuple[int | None, 
     return people
 
 
-def _from_yolo(message: object) -> list[tuple[int | None, np.ndarray, np.ndarray]]:
+def _from_yolo(message: Any) -> list[tuple[int | None, np.ndarray, np.ndarray]]:
     """(person, keypoints, scores) of one DetectionArray; its keypoints count from 1."""
     people = []
     for detection in message.detections:

@@ -37,7 +37,7 @@ def read(path: Path, options: ReadOptions) -> list[Detections]:
     return [
         replace(
             clip, format="a video, keypoints by MediaPipe", frames=frames, stamps_s=stamps_s[:frames], video=path,
-            frame=clip.frame[seen], person=clip.person[seen], keypoints_px=clip.keypoints_px[seen],
+            frame=clip.frame[seen], person=recording.person[seen], keypoints_px=clip.keypoints_px[seen],
             confidence=clip.confidence[seen], camera=None, notes=notes,
         )
     ]  # fmt: skip
