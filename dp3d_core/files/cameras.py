@@ -126,7 +126,7 @@ def _opencv(path: Path) -> dict:
     try:
         storage = cv2.FileStorage(str(path), cv2.FILE_STORAGE_READ)
     except (cv2.error, SystemError) as error:
-        raise ValueError(f"{problem}, OpenCV cannot read it ({_line(error)})") from error
+        raise ValueError(f"{problem}, OpenCV cannot read it") from error
     if not storage.isOpened():
         raise ValueError(f"{problem}, OpenCV cannot read it")
 

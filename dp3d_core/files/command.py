@@ -77,6 +77,10 @@ def command(options: LiftCommand) -> None:
         raise ValueError("expected at least one INPUT; see dp3d lift --help")
     if options.video is not None and len(inputs) > 1:
         raise ValueError(f"--video: expected one INPUT, got {len(inputs)}; a video belongs to one")
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"--out: expected a folder that can be written, got {options.out} ({error.strerror})") from error
     with tqdm(total=len(inputs), unit="file", disable=None) as bar:
 
         def tell(outcome: Outcome) -> None:

@@ -139,6 +139,7 @@ def test_the_command_says_format_camera_and_quality(tmp_path, capsys):
         (["x.json", "--out", "o", "--camera", "no.yaml"], "lift: --camera: no file at no.yaml"),
         (["x.json", "--out", "o", "--fps", "0"], "lift: --fps: expected frames a second"),
         (["x.json", "--out", "o", "--workers", "0"], "lift: --workers: expected at least 1"),
+        (["x.json", "--out", f"{__file__}/o"], "lift: --out: expected a folder that can be written"),
         (["x.json", "y.json", "--out", "o", "--video", __file__], "lift: --video: expected one INPUT, got 2"),
     ],
 )
