@@ -21,7 +21,7 @@ help:
 	@echo "make detector       makes $(DETECTOR_VENV) alone: MediaPipe for the detector node and for dp3d detect"
 	@echo "make test           runs the tests, also those of the ROS nodes, but the slow ones and TensorRT's"
 	@echo "make test-tensorrt  converts every graph for TensorRT, without a GPU (adds $(TENSORRT_VENV), 94 MB to download)"
-	@echo "make check          lints and checks the formatting"
+	@echo "make check          lints, checks the formatting and the types"
 	@echo "make bench          times the lifter on this machine"
 	@echo "make clean          removes build products; the environments $(VENV), $(TENSORRT_VENV), $(DETECTOR_VENV) stay"
 	@echo "The first run makes $(VENV) from pinned packages; no ROS, no GPU needed."
@@ -51,6 +51,7 @@ test-tensorrt: environment
 check: environment
 	@$(IN_VENV) -m ruff check $(CHECKED)
 	@$(IN_VENV) -m ruff format --check $(CHECKED)
+	@$(IN_VENV) -m pyright --project .ci/pyright.json --pythonpath $(IN_VENV)
 
 bench: environment
 	@$(IN_VENV) -m dp3d_core.bench $(BENCH_ARGS)

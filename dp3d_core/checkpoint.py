@@ -97,6 +97,7 @@ class Checkpoint:
     def _made(self, make, converted):
         import torch
 
+        assert self.path is not None and self.config is not None
         arrays = _contents(self.path)[1]
         if _digest(arrays) != self.digest:
             raise WeightsError(f"weights: {self.path} changed since it was read; start again")
@@ -230,7 +231,7 @@ def _digest(arrays):
     digest = hashlib.sha256()
     for name, value in sorted(arrays.items()):
         digest.update(f"{name} {value.shape} {value.dtype}\n".encode())
-        digest.update(np.ascontiguousarray(value))
+        digest.update(np.ascontiguousarray(value).tobytes())
     return digest.hexdigest()
 
 

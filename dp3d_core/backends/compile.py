@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from dp3d_core.config import LOOKAHEADS, Lookahead
 
@@ -65,7 +65,9 @@ class CompileOptions:
 def command(options: CompileOptions) -> None:
     """Build the engines and say how to use them."""
     logging.basicConfig(level=logging.WARNING, format="compile: %(message)s")
-    chosen = asdict(options) | {"device": options.device or ("cuda" if options.backend == "tensorrt" else "cpu")}
+    chosen: dict[str, Any] = asdict(options) | {
+        "device": options.device or ("cuda" if options.backend == "tensorrt" else "cpu")
+    }
     started = time.perf_counter()
     try:
         made = build(**chosen, progress=lambda text: print(f"building {text}", file=sys.stderr))

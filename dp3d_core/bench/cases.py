@@ -1,5 +1,6 @@
 """What is timed: every backend, preset and number of people, and the baselines of the same run."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -43,7 +44,7 @@ class Case:
     threads: int = 1
 
 
-def plan(*, backends: list[str], presets: tuple[str, ...], people: tuple[int, ...], full: bool, threads: int):
+def plan(*, backends: list[str], presets: Sequence[str], people: Sequence[int], full: bool, threads: int):
     """The cases: the rolling step for all people, at the least and the most lookahead or, if full, at all."""
     cases = []
     lookaheads = LOOKAHEADS if full else (LOOKAHEADS[0], LOOKAHEADS[-1])

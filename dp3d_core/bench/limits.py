@@ -2,6 +2,7 @@
 
 import time
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 import torch
@@ -89,7 +90,7 @@ def openvino_products(shapes):
         given.append(ops.parameter([m, k], np.float32))
         weight = ops.constant(random.standard_normal((n, k), np.float32))
         results.append(ops.result(ops.matmul(given[-1], weight, False, True)))
-    options = {
+    options: Any = {
         "INFERENCE_NUM_THREADS": torch.get_num_threads(), "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": "f32", "ENABLE_CPU_PINNING": False,
     }  # fmt: skip

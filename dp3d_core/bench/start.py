@@ -38,7 +38,7 @@ def once(command: Sequence[str]) -> dict:
     """Run `command`, which prints one line of JSON when it has its skeleton; that, and the `seconds` until then."""
     started = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        line = process.stdout.readline()
+        line = process.stdout.readline() if process.stdout else ""
         # the skeleton is there; how long the process takes to end is of no interest
         seconds = time.perf_counter() - started
         _, errors = process.communicate()

@@ -266,7 +266,8 @@ class Identifier:
             return np.arange(first, first)
         people.add(
             len(joints_px), id=-1, alone_s=stamp_s, seen_s=stamp_s, joints_px=joints_px, trust=confidence,
-            place_variance=(PLACE_NOISE**2, 0, SPEED**2), size_variance=(SIZE_NOISE**2, 0, RESIZE**2),
+            place_variance=np.array((PLACE_NOISE**2, 0, SPEED**2)),
+            size_variance=np.array((SIZE_NOISE**2, 0, RESIZE**2)),
         )  # fmt: skip
         return np.arange(first, len(people))
 

@@ -134,6 +134,7 @@ class Roster:
     def take(self, frame: Checked, config: StreamConfig) -> Observations | Skeletons:
         """Take a checked frame in. Returns the `Skeletons` of nobody where there is nothing to pass on."""
         stamp_s, keypoints, tag, pose = frame
+        assert isinstance(keypoints, Keypoints)
         outcome = self._judge_stamp(stamp_s)
         if outcome in (REPEATED, LATE):
             # what comes out never goes back in time
@@ -144,7 +145,7 @@ class Roster:
         ids, rays, confidence, enough = self._see(keypoints, stamp_s, config)
         self.track.add(pose, stamp_s, rays, confidence)
         self._forget(stamp_s, config)
-        self._make_room([person for person, visible in zip(ids, enough) if visible], config)
+        self._make_room([person for person, visible in zip(ids or (), enough) if visible], config)
         seen = self._find(ids, enough, stamp_s, config)
         past_s = 0.0 if self._stamp_s is None else stamp_s - self._stamp_s
         self._stamp_s = stamp_s

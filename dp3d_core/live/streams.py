@@ -362,7 +362,7 @@ class Streams(Mapping):
         ]
         rows = own if len(chosen) == own.stop - own.start else np.array(chosen, int)
         joints_cam_m, pose = placed.joints_cam_m[rows], moment.pose
-        fixed = pose is not None and pose.rotation is not None
+        fixed = pose if pose is not None and pose.rotation is not None else None
         return Skeletons(
             stamp_s=stamp_s,
             ids=tuple([poses.people[index].name for index in chosen]),
@@ -376,7 +376,7 @@ class Streams(Mapping):
             predicted=np.array([poses.unseen_s[index] > 0 for index in chosen], bool),
             actions=tuple([poses.actions[index] for index in chosen]),
             metric=roster.metric,
-            joints_fixed_m=pose.to_fixed(joints_cam_m).astype(np.float32) if fixed else None,
+            joints_fixed_m=None if fixed is None else fixed.to_fixed(joints_cam_m).astype(np.float32),
             floor=placed.floors[number],
             tag=tag,
             outcome=outcome,

@@ -22,13 +22,15 @@ OWN_SHARE = 0.7
 with real noise, as in plain diffusion."""
 
 
-def weigh(parts, train):
+def weigh(parts, train) -> torch.Tensor:
     """The total loss from its parts, by the weights of a `TrainConfig`."""
     weights = {
         "position": 1.0, "velocity": train.velocity_weight, "bone": train.bone_weight, "action": train.action_weight,
         "likelihood": train.likelihood_weight, "hallucination": train.hallucination_weight,
     }  # fmt: skip
-    return sum(weights[name] * value for name, value in parts.items())
+    total = sum(weights[name] * value for name, value in parts.items())
+    assert isinstance(total, torch.Tensor)
+    return total
 
 
 def draw_layout(generator, objective="diffusion"):
