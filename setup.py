@@ -71,6 +71,7 @@ setup(
             "hypothesis>=6.100",
             "pytest>=8",
             "pytest-timeout>=2.3",
+            "pytest-xdist>=3.6",
             "tqdm>=4.60",
         ],
     },
