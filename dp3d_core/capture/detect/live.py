@@ -107,6 +107,7 @@ class Search:
 
     def __init__(self, *, fixed_camera: bool) -> None:
         self._cv2 = extra("cv2")
+        self._cv2.setNumThreads(1)  # the search must leave the other cores to the reading of poses
         self._finder: PeopleFinder | None = None
         self._background = self._cv2.createBackgroundSubtractorMOG2(detectShadows=False) if fixed_camera else None
         self._foreground: PeopleFinder | None = None
