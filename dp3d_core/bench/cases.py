@@ -23,10 +23,19 @@ from dp3d_core.model.diffusion import causal_mask
 from dp3d_core.model.encoder import UP_CHANNELS, Encoder
 
 MIXSTE_243 = ModelConfig(
-    window_frames=243, temporal_token="joint", joint_width=512, joint_layers=8, frame_width=512, frame_layers=8,
-    joint_heads=8, action_prompts=False, part_prompts=False, affinity=False, log_variance=False,
+    window_frames=243,
+    temporal_token="joint",
+    joint_width=512,
+    joint_layers=8,
+    frame_width=512,
+    frame_layers=8,
+    joint_heads=8,
+    action_prompts=False,
+    part_prompts=False,
+    affinity=False,
+    log_variance=False,
     hallucinated_frames=1,
-)  # fmt: skip
+)
 """MixSTE's size (Zhang et al., CVPR 2022) made of our own blocks: 8 spatial and 8 temporal, 512 wide, 243 frames."""
 
 
@@ -138,5 +147,8 @@ class Limits:
         mac, size = multiply_accumulates(module, inputs), weight_bytes(module)
         gflops, gb_s = gemm_gflops(linear_shapes(module, inputs)), self._bandwidth(size)
         return {
-            "gmac": mac / 1e9, "gemm_gflops": gflops, "gb_s": gb_s, "limit_ms": limit_ms(mac, gflops, size, gb_s),
-        }  # fmt: skip
+            "gmac": mac / 1e9,
+            "gemm_gflops": gflops,
+            "gb_s": gb_s,
+            "limit_ms": limit_ms(mac, gflops, size, gb_s),
+        }

@@ -22,9 +22,12 @@ class Times:
         """Plain numbers; `ms_cpu_p50` leaves out the time in which other processes had the core."""
         wall, cpu = np.array(self.wall_ms), np.array(self.cpu_ms)
         return {
-            "ms_p50": float(np.median(wall)), "ms_p99": float(np.quantile(wall, 0.99)), "ms_min": float(wall.min()),
-            "ms_cpu_p50": float(np.median(cpu)), "calls": len(wall),
-        }  # fmt: skip
+            "ms_p50": float(np.median(wall)),
+            "ms_p99": float(np.quantile(wall, 0.99)),
+            "ms_min": float(wall.min()),
+            "ms_cpu_p50": float(np.median(cpu)),
+            "calls": len(wall),
+        }
 
 
 def time_call(call: Callable, times: Times) -> None:

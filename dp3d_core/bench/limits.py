@@ -64,10 +64,13 @@ def products(shapes, dtype=torch.float32, device="cpu", turned=False):
     operands = []
     for m, k, n in shapes:
         right = torch.randn(k, n, device=device, dtype=dtype)
-        operands.append((
-            torch.randn(m, k, device=device, dtype=dtype), right.T.contiguous().T if turned else right,
-            torch.empty(m, n, device=device, dtype=dtype),
-        ))  # fmt: skip
+        operands.append(
+            (
+                torch.randn(m, k, device=device, dtype=dtype),
+                right.T.contiguous().T if turned else right,
+                torch.empty(m, n, device=device, dtype=dtype),
+            )
+        )
 
     def multiply():
         for left, right, out in operands:
@@ -91,9 +94,12 @@ def openvino_products(shapes):
         weight = ops.constant(random.standard_normal((n, k), np.float32))
         results.append(ops.result(ops.matmul(given[-1], weight, False, True)))
     options: Any = {
-        "INFERENCE_NUM_THREADS": torch.get_num_threads(), "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": "f32", "ENABLE_CPU_PINNING": False,
-    }  # fmt: skip
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        "NUM_STREAMS": 1,
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": "f32",
+        "ENABLE_CPU_PINNING": False,
+    }
     request = openvino.Core().compile_model(openvino.Model(results, given), "CPU", options).create_infer_request()
     for index, (m, k, _) in enumerate(shapes):
         request.set_input_tensor(index, openvino.Tensor(random.standard_normal((m, k), np.float32)))

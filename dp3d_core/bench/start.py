@@ -84,11 +84,19 @@ def main() -> None:
     marks.append(time.perf_counter())
     parts = ("importing", "reading the weights", "engines and warming up", "the first frame")
     used = resource.getrusage(resource.RUSAGE_SELF)
-    print(json.dumps({
-        "cpu_seconds": used.ru_utime + used.ru_stime, "people": given.people, "lookahead": given.lookahead,
-        "backend": lifter.backend_name, "counters": lifter.backend_counters,
-        "parts_s": {part: marks[i + 1] - marks[i] for i, part in enumerate(parts)},
-    }), flush=True)  # fmt: skip
+    print(
+        json.dumps(
+            {
+                "cpu_seconds": used.ru_utime + used.ru_stime,
+                "people": given.people,
+                "lookahead": given.lookahead,
+                "backend": lifter.backend_name,
+                "counters": lifter.backend_counters,
+                "parts_s": {part: marks[i + 1] - marks[i] for i, part in enumerate(parts)},
+            }
+        ),
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

@@ -40,9 +40,14 @@ class CalibrateConfig:
 
     def __post_init__(self) -> None:
         positive = (
-            self.mean_height_m, self.height_spread_m, self.focal_prior_spread, self.roll_spread_deg,
-            self.noise_share, self.correlated_rows, self.min_rows,
-        )  # fmt: skip
+            self.mean_height_m,
+            self.height_spread_m,
+            self.focal_prior_spread,
+            self.roll_spread_deg,
+            self.noise_share,
+            self.correlated_rows,
+            self.min_rows,
+        )
         if not all(isfinite(value) and value > 0 for value in positive) or self.resamples < 2:
             raise ValueError(f"calibrate: expected positive spreads and at least 2 resamples, got {self}")
         if self.focal_prior_px is not None and not (isfinite(self.focal_prior_px) and self.focal_prior_px > 0):

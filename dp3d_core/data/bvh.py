@@ -29,18 +29,18 @@ from dp3d_core.skeleton import JOINT_NAMES
 # Leg and arm as a scheme names them, and how it writes the sides. Compared without case, blanks, "_", "." and prefix.
 SCHEMES = {
     "LeftUpLeg (CMU, Mixamo, LAFAN1, MotionBuilder)": (
-        ("{}upleg", "{}leg", "{}foot", "{}arm", "{}forearm", "{}hand"), ("left", "right")),
-    "LeftUpLeg, LeftLowLeg": (
-        ("{}upleg", "{}lowleg", "{}foot", "{}uparm", "{}lowarm", "{}hand"), ("left", "right")),
+        ("{}upleg", "{}leg", "{}foot", "{}arm", "{}forearm", "{}hand"),
+        ("left", "right"),
+    ),
+    "LeftUpLeg, LeftLowLeg": (("{}upleg", "{}lowleg", "{}foot", "{}uparm", "{}lowarm", "{}hand"), ("left", "right")),
     "LeftUpperLeg (VRM, Unity)": (
-        ("{}upperleg", "{}lowerleg", "{}foot", "{}upperarm", "{}lowerarm", "{}hand"), ("left", "right")),
-    "LeftHip (Biovision)": (
-        ("{}hip", "{}knee", "{}ankle", "{}shoulder", "{}elbow", "{}wrist"), ("left", "right")),
-    "lThigh (Daz, Poser)": (
-        ("{}thigh", "{}shin", "{}foot", "{}shldr", "{}forearm", "{}hand"), ("l", "r")),
-    "lHip (CMU for Daz, merged)": (
-        ("{}hip", "{}knee", "{}foot", "{}shoulder", "{}elbow", "{}hand"), ("l", "r")),
-}  # fmt: skip
+        ("{}upperleg", "{}lowerleg", "{}foot", "{}upperarm", "{}lowerarm", "{}hand"),
+        ("left", "right"),
+    ),
+    "LeftHip (Biovision)": (("{}hip", "{}knee", "{}ankle", "{}shoulder", "{}elbow", "{}wrist"), ("left", "right")),
+    "lThigh (Daz, Poser)": (("{}thigh", "{}shin", "{}foot", "{}shldr", "{}forearm", "{}hand"), ("l", "r")),
+    "lHip (CMU for Daz, merged)": (("{}hip", "{}knee", "{}foot", "{}shoulder", "{}elbow", "{}hand"), ("l", "r")),
+}
 LIMBS = ("Hip", "Knee", "Ankle", "Shoulder", "Elbow", "Wrist")
 UNITS_M = {"metres": 1.0, "centimetres": 0.01, "millimetres": 0.001, "inches": 0.0254, "CMU units": 0.0254 / 0.45}
 HEAD_TOP_M, NOSE_ALONG, NOSE_FORWARD_M = 0.18, 0.62, 0.11
@@ -81,10 +81,18 @@ def load_bvh(
     joints_m = _resample(joints_m, bvh.frame_time_s, fps).astype(np.float32)
     text = path.stem.replace("_", " ")
     return Motions(
-        pose_m=joints_m - joints_m[:, :1], root_m=joints_m[:, 0].copy(), fps=float(fps), names=(path.stem,),
-        offsets=np.array([0, len(joints_m)], dtype=np.int64), actions=(source.action or text,), styles=("bvh",),
-        subjects=(source.subject or path.stem,), splits=(source.split,), sources=("bvh",), licences=(source.licence,),
-    )  # fmt: skip
+        pose_m=joints_m - joints_m[:, :1],
+        root_m=joints_m[:, 0].copy(),
+        fps=float(fps),
+        names=(path.stem,),
+        offsets=np.array([0, len(joints_m)], dtype=np.int64),
+        actions=(source.action or text,),
+        styles=("bvh",),
+        subjects=(source.subject or path.stem,),
+        splits=(source.split,),
+        sources=("bvh",),
+        licences=(source.licence,),
+    )
 
 
 def joints_17(bvh: Bvh, points_m: np.ndarray) -> np.ndarray:
@@ -111,14 +119,14 @@ def plain_name(name: str) -> str:
 def _limbs(nodes, names) -> dict[str, int]:
     for parts, sides in SCHEMES.values():
         wanted = {
-            side + joint: part.format(word)
-            for side, word in zip("LR", sides)
-            for joint, part in zip(LIMBS, parts)
-        }  # fmt: skip
+            side + joint: part.format(word) for side, word in zip("LR", sides) for joint, part in zip(LIMBS, parts)
+        }
         if all(name in nodes for name in (*wanted.values(), "neck", "head")):
             return {joint: nodes[name] for joint, name in wanted.items()}
-    raise ValueError(f"expected joints named by one of the schemes {'; '.join(SCHEMES)}, each with Neck and Head; "
-                     f"got {', '.join(names)}; rename them")  # fmt: skip
+    raise ValueError(
+        f"expected joints named by one of the schemes {'; '.join(SCHEMES)}, each with Neck and Head; "
+        f"got {', '.join(names)}; rename them"
+    )
 
 
 def _spine(bvh, points_m, neck, hip_m, thorax_m) -> np.ndarray:
@@ -137,9 +145,10 @@ def _spine(bvh, points_m, neck, hip_m, thorax_m) -> np.ndarray:
 def _head_top(bvh, points_m, head, thorax_m) -> np.ndarray:
     """The end of the head (not an eye) where that is 8 to 35 cm away from it, else a point beyond it."""
     children = [
-        node for node, parent in enumerate(bvh.parents)
+        node
+        for node, parent in enumerate(bvh.parents)
         if parent == head and plain_name(bvh.names[node]).endswith(("end", "top"))
-    ]  # fmt: skip
+    ]
     lengths = [np.linalg.norm(points_m[:, node] - points_m[:, head], axis=-1).mean() for node in children]
     if lengths and 0.08 <= max(lengths) <= 0.35:
         return points_m[:, children[int(np.argmax(lengths))]]
@@ -208,10 +217,12 @@ class BvhOptions:
 def command(options: BvhOptions) -> None:
     """Load, join and write the clips."""
     source = Source(split=options.split, action=options.action, subject=options.subject, licence=options.licence)
-    motions = join_motions([
-        load_bvh(file, source=source, unit_m=options.unit_m, up=options.up, fps=options.fps, lying=options.lying)
-        for file in options.files
-    ])  # fmt: skip
+    motions = join_motions(
+        [
+            load_bvh(file, source=source, unit_m=options.unit_m, up=options.up, fps=options.fps, lying=options.lying)
+            for file in options.files
+        ]
+    )
     save_motions(options.out, motions)
     print(f"{options.out}: {len(motions)} clips, {motions.minutes:.2f} minutes at {options.fps:g} fps")
 

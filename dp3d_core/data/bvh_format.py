@@ -77,17 +77,23 @@ class _Parser:
         self.lines = [
             (number, part.strip())
             for number, line in enumerate(text.splitlines(), start=1)
-            for part in (line.replace("{", "\n{\n").replace("}", "\n}\n").split("\n") if "}" in line or "{" in line
-                         else (line,))
+            for part in (
+                line.replace("{", "\n{\n").replace("}", "\n}\n").split("\n") if "}" in line or "{" in line else (line,)
+            )
             if part.strip()
-        ]  # fmt: skip
+        ]
         self.path, self.at = path, 0
         self.names, self.parents, self.offsets, self.channels = [], [], [], []
 
     def fail(self, expected):
         last = self.at >= len(self.lines)
-        where = f"after line {self.lines[-1][0]}" if last and self.lines else f"line {self.lines[self.at][0]}" if (
-            self.lines) else "line 1"  # fmt: skip
+        where = (
+            f"after line {self.lines[-1][0]}"
+            if last and self.lines
+            else f"line {self.lines[self.at][0]}"
+            if (self.lines)
+            else "line 1"
+        )
         got = "the end of the file" if last else repr(self.lines[self.at][1][:60])
         raise ValueError(f"{self.path}: {where}: expected {expected}, got {got}")
 
@@ -130,9 +136,13 @@ class _Parser:
         if self.at < len(self.lines):
             self.fail(f"the end of the file after the {frames} frames announced")
         return Bvh(
-            names=tuple(self.names), parents=tuple(self.parents), offsets=np.array(self.offsets), values=rows,
-            channels=tuple(self.channels), frame_time_s=frame_time_s,
-        )  # fmt: skip
+            names=tuple(self.names),
+            parents=tuple(self.parents),
+            offsets=np.array(self.offsets),
+            values=rows,
+            channels=tuple(self.channels),
+            frame_time_s=frame_time_s,
+        )
 
     def header(self):
         words = self.words("Frames: and a number")

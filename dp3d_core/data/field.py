@@ -110,12 +110,23 @@ def definitions(joints_m, field, generator):
     neck = normalize(joint(10) - joint(8), dim=-1)
     face = normalize(torch.linalg.cross(shoulders, neck, dim=-1), dim=-1)
     for index, axis, std_up_m, std_forward_m in (
-        (9, neck, 0.03, 0.025), (10, neck, 0.03, 0.015), (8, trunk, 0.02, 0.015), (7, trunk, 0.025, 0.02),
-    ):  # fmt: skip
+        (9, neck, 0.03, 0.025),
+        (10, neck, 0.03, 0.015),
+        (8, trunk, 0.02, 0.015),
+        (7, trunk, 0.025, 0.02),
+    ):
         by = draws[:, index, None]
         moved[:, :, index] += by[..., :1] * std_up_m * axis + by[..., 1:2] * std_forward_m * face
-    for index, above, std_m in ((3, 2, 0.02), (6, 5, 0.02), (2, 1, 0.012), (5, 4, 0.012), (13, 12, 0.012),
-                                (16, 15, 0.012), (12, 11, 0.01), (15, 14, 0.01)):  # fmt: skip
+    for index, above, std_m in (
+        (3, 2, 0.02),
+        (6, 5, 0.02),
+        (2, 1, 0.012),
+        (5, 4, 0.012),
+        (13, 12, 0.012),
+        (16, 15, 0.012),
+        (12, 11, 0.01),
+        (15, 14, 0.01),
+    ):
         along = normalize(joint(index) - joint(above), dim=-1)
         moved[:, :, index] += draws[:, index, None, :1] * std_m * along
     return moved

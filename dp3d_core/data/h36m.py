@@ -147,19 +147,28 @@ def load_h36m_motions(data_3d: str | Path, *, subjects: tuple[str, ...] = TRAIN_
             owners.append(subject)
     clips = len(names)
     return Motions(
-        pose_m=np.concatenate(poses), root_m=np.concatenate(roots), fps=FPS, names=tuple(names), actions=tuple(actions),
+        pose_m=np.concatenate(poses),
+        root_m=np.concatenate(roots),
+        fps=FPS,
+        names=tuple(names),
+        actions=tuple(actions),
         offsets=np.concatenate([[0], np.cumsum([len(pose) for pose in poses])]).astype(np.int64),
-        styles=("h36m",) * clips, subjects=tuple(owners), splits=(split,) * clips, sources=("h36m",) * clips,
+        styles=("h36m",) * clips,
+        subjects=tuple(owners),
+        splits=(split,) * clips,
+        sources=("h36m",) * clips,
         licences=("Human3.6M: academic use only",) * clips,
-    )  # fmt: skip
+    )
 
 
 def _action(name, path, subject) -> str:
     action = str(name).split(" ")[0]
     action = OTHER_NAMES.get(action, action)
     if action not in ACTIONS_15:
-        raise ValueError(f"{path}: {subject}: action: expected one of {', '.join(ACTIONS_15)}, with or without a "
-                         f"number, got {name!r}")  # fmt: skip
+        raise ValueError(
+            f"{path}: {subject}: action: expected one of {', '.join(ACTIONS_15)}, with or without a "
+            f"number, got {name!r}"
+        )
     return action
 
 
@@ -181,8 +190,10 @@ def _positions(path, subjects) -> dict[str, dict[str, np.ndarray]]:
             if not len(world_m) or not np.isfinite(world_m).all():
                 raise ValueError(f"{title}: expected finite metres, got NaN, infinity or no frame")
             if np.abs(world_m).max() > 50:
-                raise ValueError(f"{title}: expected metres, got values up to {np.abs(world_m).max():.0f}; "
-                                 "divide millimetres by 1000")  # fmt: skip
+                raise ValueError(
+                    f"{title}: expected metres, got values up to {np.abs(world_m).max():.0f}; "
+                    "divide millimetres by 1000"
+                )
             kept = (world_m[:, KEPT_JOINTS] if world_m.shape[1] == 32 else world_m).astype(np.float64)
             _action(name, path, subject)
             check_joint_order(kept, title=title, order=ORDERS[world_m.shape[1]])
@@ -194,8 +205,10 @@ def _detections(path) -> dict:
     held = read_vp3d(path, keys=("positions_2d", "metadata"))
     positions, metadata = held["positions_2d"], held["metadata"]
     if not isinstance(positions, dict) or not isinstance(metadata, dict):
-        raise ValueError(f"{path}: expected dicts positions_2d and metadata, got {type(positions).__name__} and "
-                         f"{type(metadata).__name__}")  # fmt: skip
+        raise ValueError(
+            f"{path}: expected dicts positions_2d and metadata, got {type(positions).__name__} and "
+            f"{type(metadata).__name__}"
+        )
     try:
         left, right = (tuple(int(joint) for joint in side) for side in metadata["keypoints_symmetry"])
     except (KeyError, TypeError, ValueError, OverflowError) as error:
@@ -203,8 +216,10 @@ def _detections(path) -> dict:
             f"{path}: metadata: expected keypoints_symmetry, two lists of joints, got {metadata}"
         ) from error
     if (left, right) != (LEFT, RIGHT):
-        raise ValueError(f"{path}: expected Human3.6M's 17 joints (left {LEFT}, right {RIGHT}), got left {left}, "
-                         f"right {right}; take detections fine-tuned on Human3.6M (cpn_ft_h36m_dbb)")  # fmt: skip
+        raise ValueError(
+            f"{path}: expected Human3.6M's 17 joints (left {LEFT}, right {RIGHT}), got left {left}, "
+            f"right {right}; take detections fine-tuned on Human3.6M (cpn_ft_h36m_dbb)"
+        )
     return positions
 
 
@@ -225,8 +240,10 @@ def _cut(keypoints_px, frames, title) -> np.ndarray:
     keypoints_px = keypoints_px[:frames]
     bad = np.flatnonzero(~(np.abs(keypoints_px) < FARTHEST_PX).all(axis=(1, 2)))  # also where it is NaN
     if len(bad):
-        raise ValueError(f"{title}: expected finite pixels, for these files mark no keypoint as missing; got NaN, "
-                         f"infinity or the like in {len(bad)} of {frames} frames, first frame {bad[0]}")  # fmt: skip
+        raise ValueError(
+            f"{title}: expected finite pixels, for these files mark no keypoint as missing; got NaN, "
+            f"infinity or the like in {len(bad)} of {frames} frames, first frame {bad[0]}"
+        )
     return keypoints_px
 
 
@@ -253,10 +270,12 @@ class H36mOptions:
 def command(options: H36mOptions) -> None:
     """Load, join and write the motions."""
     kept = tuple(subject for subject in TRAIN_SUBJECTS if subject != options.dev)
-    motions = join_motions([
-        load_h36m_motions(options.data_3d, subjects=kept, split="train"),
-        load_h36m_motions(options.data_3d, subjects=(options.dev,), split="dev"),
-    ])  # fmt: skip
+    motions = join_motions(
+        [
+            load_h36m_motions(options.data_3d, subjects=kept, split="train"),
+            load_h36m_motions(options.data_3d, subjects=(options.dev,), split="dev"),
+        ]
+    )
     save_motions(options.out, motions, half=True)
     print(f"{options.out}: {len(motions)} clips, {motions.minutes:.2f} minutes at {FPS:g} fps")
 

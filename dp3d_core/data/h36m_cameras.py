@@ -15,8 +15,17 @@ import numpy as np
 from dp3d_core.geometry.camera import Camera
 
 # Key of one camera in the file -> how many numbers it takes (None: one value).
-CAMERA_KEYS = {"id": None, "res_w": None, "res_h": None, "focal_length": 2, "center": 2, "radial_distortion": 3,
-               "tangential_distortion": 2, "orientation": 4, "translation": 3}  # fmt: skip
+CAMERA_KEYS = {
+    "id": None,
+    "res_w": None,
+    "res_h": None,
+    "focal_length": 2,
+    "center": 2,
+    "radial_distortion": 3,
+    "tangential_distortion": 2,
+    "orientation": 4,
+    "translation": 3,
+}
 LARGEST = 1e7
 """No pixel, millimetre or coefficient is larger; NaN and infinity are not below it either."""
 
@@ -40,11 +49,13 @@ class PlacedCamera:
     def to_camera(self, points_world_m: np.ndarray) -> np.ndarray:
         """World points (..., 3) in the camera's optical frame, metres."""
         w, x, y, z = self.orientation
-        to_world = np.array([
-            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-        ])  # fmt: skip
+        to_world = np.array(
+            [
+                [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+                [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+                [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+            ]
+        )
         return (np.asarray(points_world_m, np.float64) - self.translation_m) @ to_world
 
     def project_px(self, points_cam_m: np.ndarray) -> np.ndarray:
@@ -118,9 +129,13 @@ def _placed(one, title) -> PlacedCamera:
     except ValueError as error:
         raise ValueError(f"{title}: {error}") from error
     return PlacedCamera(
-        id=str(one["id"]), camera=camera, orientation=tuple(np.divide(one["orientation"], norm).tolist()),
-        translation_m=tuple(np.divide(one["translation"], 1000).tolist()), radial=radial, tangential=tangential,
-    )  # fmt: skip
+        id=str(one["id"]),
+        camera=camera,
+        orientation=tuple(np.divide(one["orientation"], norm).tolist()),
+        translation_m=tuple(np.divide(one["translation"], 1000).tolist()),
+        radial=radial,
+        tangential=tangential,
+    )
 
 
 def _from_source(text: str) -> dict[str, list[dict]]:
@@ -128,9 +143,11 @@ def _from_source(text: str) -> dict[str, list[dict]]:
     wanted = ("h36m_cameras_intrinsic_params", "h36m_cameras_extrinsic_params")
     found = {
         target.id: ast.literal_eval(statement.value)
-        for statement in ast.parse(text).body if isinstance(statement, ast.Assign)
-        for target in statement.targets if isinstance(target, ast.Name) and target.id in wanted
-    }  # fmt: skip
+        for statement in ast.parse(text).body
+        if isinstance(statement, ast.Assign)
+        for target in statement.targets
+        if isinstance(target, ast.Name) and target.id in wanted
+    }
     if set(found) != set(wanted):
         raise ValueError(f"expected the lists {' and '.join(wanted)}, got {sorted(found)}")
     inner, outer = (found[name] for name in wanted)

@@ -26,9 +26,14 @@ from dp3d_core.skeleton import JOINT_NAMES, PARENTS
 
 # Metadata: key in the file -> field of Motions.
 TEXT_KEYS = {
-    "name": "names", "action": "actions", "style": "styles", "subject": "subjects",
-    "split": "splits", "source": "sources", "licence": "licences",
-}  # fmt: skip
+    "name": "names",
+    "action": "actions",
+    "style": "styles",
+    "subject": "subjects",
+    "split": "splits",
+    "source": "sources",
+    "licence": "licences",
+}
 # Joint 9 is the nose in some sources and the neck in others, so the file names it after both.
 FILE_JOINTS = tuple("Neck/Nose" if name == "Nose" else name for name in JOINT_NAMES)
 KEYS = ("pose", "root", "offsets", "fps", "joints", "parents", *TEXT_KEYS)
@@ -84,18 +89,23 @@ class Motions:
             raise ValueError(f"pose: expected (F, {joints}, 3) float32 metres, got {_form(self.pose_m)}")
         frames = len(self.pose_m)
         if self.root_m.shape != (frames, 3) or self.root_m.dtype != np.float32:
-            raise ValueError(f"root: expected ({frames}, 3) float32 metres as pose has {frames} frames, "
-                             f"got {_form(self.root_m)}")  # fmt: skip
+            raise ValueError(
+                f"root: expected ({frames}, 3) float32 metres as pose has {frames} frames, got {_form(self.root_m)}"
+            )
         if self.offsets.ndim != 1 or len(self.offsets) < 2 or self.offsets.dtype != np.int64:
             raise ValueError(f"offsets: expected (C+1,) int64 with at least one clip, got {_form(self.offsets)}")
         if self.offsets[0] != 0 or self.offsets[-1] != frames:
-            raise ValueError(f"offsets: expected to run from 0 to the {frames} frames of pose, "
-                             f"got {self.offsets[0]} to {self.offsets[-1]}")  # fmt: skip
+            raise ValueError(
+                f"offsets: expected to run from 0 to the {frames} frames of pose, "
+                f"got {self.offsets[0]} to {self.offsets[-1]}"
+            )
         backwards = np.flatnonzero(np.diff(self.offsets) <= 0)
         if len(backwards):
             clip = int(backwards[0])
-            raise ValueError(f"offsets: expected strictly increasing, got {self.offsets[clip]} then "
-                             f"{self.offsets[clip + 1]} at clip {clip}")  # fmt: skip
+            raise ValueError(
+                f"offsets: expected strictly increasing, got {self.offsets[clip]} then "
+                f"{self.offsets[clip + 1]} at clip {clip}"
+            )
         if not RATES_FPS[0] <= self.fps <= RATES_FPS[1]:  # NaN fails too
             raise ValueError(f"fps: expected {RATES_FPS[0]:g} to {RATES_FPS[1]:g} frames per second, got {self.fps:g}")
         for key, field in TEXT_KEYS.items():
@@ -109,16 +119,22 @@ class Motions:
             bad = np.flatnonzero(~np.isfinite(array.reshape(frames, -1)).all(axis=1))
             if len(bad):
                 clip = int(np.searchsorted(self.offsets, bad[0], side="right")) - 1
-                raise ValueError(f"{key}: expected finite metres, got NaN or infinity in {len(bad)} frames, "
-                                 f"first frame {bad[0]} (clip {clip}, {self.names[clip]!r})")  # fmt: skip
+                raise ValueError(
+                    f"{key}: expected finite metres, got NaN or infinity in {len(bad)} frames, "
+                    f"first frame {bad[0]} (clip {clip}, {self.names[clip]!r})"
+                )
         farthest_m = float(np.abs(self.pose_m).max())
         if farthest_m > FARTHEST_JOINT_M:
-            raise ValueError(f"pose: expected metres from the pelvis (at most {FARTHEST_JOINT_M}), "
-                             f"got {farthest_m:.1f}; convert centimetres or millimetres first")  # fmt: skip
+            raise ValueError(
+                f"pose: expected metres from the pelvis (at most {FARTHEST_JOINT_M}), "
+                f"got {farthest_m:.1f}; convert centimetres or millimetres first"
+            )
         hip_m = float(np.abs(self.pose_m[:, 0]).max())
         if hip_m > 1e-3:
-            raise ValueError(f"pose: expected joint 0 ({JOINT_NAMES[0]}) at the origin, got it {hip_m:.3f} m away; "
-                             "subtract the pelvis and give it as root")  # fmt: skip
+            raise ValueError(
+                f"pose: expected joint 0 ({JOINT_NAMES[0]}) at the origin, got it {hip_m:.3f} m away; "
+                "subtract the pelvis and give it as root"
+            )
 
     def __len__(self) -> int:
         """Number of clips."""
@@ -171,8 +187,9 @@ def load_motions(path: str | Path) -> Motions:
         with np.load(path, allow_pickle=False) as archive:
             missing, unknown = set(KEYS) - set(archive.files), set(archive.files) - set(KEYS)
             if missing or unknown:
-                raise ValueError(f"keys: expected {', '.join(KEYS)}; got missing {sorted(missing)}, "
-                                 f"unknown {sorted(unknown)}")  # fmt: skip
+                raise ValueError(
+                    f"keys: expected {', '.join(KEYS)}; got missing {sorted(missing)}, unknown {sorted(unknown)}"
+                )
             arrays = {key: _read(archive, key) for key in KEYS}
         return _motions_from(arrays)
     except Exception as error:  # damaged bytes can fail anywhere in the archive's reader and its decompressors
@@ -203,9 +220,12 @@ def join_motions(parts) -> Motions:
     texts = {field: sum((getattr(part, field) for part in parts), ()) for field in TEXT_KEYS.values()}
     lengths = np.concatenate([part.frames_per_clip for part in parts])
     return Motions(
-        pose_m=np.concatenate([part.pose_m for part in parts]), root_m=np.concatenate([part.root_m for part in parts]),
-        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64), fps=parts[0].fps, **texts,
-    )  # fmt: skip
+        pose_m=np.concatenate([part.pose_m for part in parts]),
+        root_m=np.concatenate([part.root_m for part in parts]),
+        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        fps=parts[0].fps,
+        **texts,
+    )
 
 
 LIVELY_M_S = 0.4  # mean speed of a clip's joints from which on it counts in full
@@ -287,6 +307,9 @@ def _motions_from(arrays: dict[str, np.ndarray]) -> Motions:
             raise ValueError(f"{key}: expected (C,) texts, got {_form(arrays[key])}")
         texts[field] = tuple(arrays[key].tolist())
     return Motions(
-        pose_m=arrays["pose"].astype(np.float32), root_m=arrays["root"], offsets=arrays["offsets"], fps=float(fps),
+        pose_m=arrays["pose"].astype(np.float32),
+        root_m=arrays["root"],
+        offsets=arrays["offsets"],
+        fps=float(fps),
         **texts,
-    )  # fmt: skip
+    )

@@ -73,8 +73,9 @@ def load_3dhp_test(
                 "set's camera_calibration files, Camera.from_fov makes a guess"
             )
         if (cameras[name].width, cameras[name].height) != SIZE_PX[name]:
-            raise ValueError(f"cameras: expected {SIZE_PX[name]} px for {name}, "
-                             f"got {(cameras[name].width, cameras[name].height)}")  # fmt: skip
+            raise ValueError(
+                f"cameras: expected {SIZE_PX[name]} px for {name}, got {(cameras[name].width, cameras[name].height)}"
+            )
     held = _data(path)
     sequences = []
     for name in names:
@@ -115,8 +116,9 @@ def load_3dhp_train(path: str | Path, cameras: dict[str, Camera], *, universal: 
             raise ValueError(f"{path}: {title}: fps: expected 1 to 240 frames per second, got {fps!r}")
         for number, view in views.items():
             if number not in cameras:
-                raise ValueError(f"cameras: expected one for camera {number!r} of {title} in {path}, "
-                                 f"got {sorted(map(str, cameras))}")  # fmt: skip
+                raise ValueError(
+                    f"cameras: expected one for camera {number!r} of {title} in {path}, got {sorted(map(str, cameras))}"
+                )
             sequences.append(
                 _sequence(
                     view,
@@ -166,10 +168,14 @@ def read_calibration(path: str | Path, *, width_px: int, height_px: int) -> Came
             raise ValueError(f"{path}: {key}: expected a positive number, got {values[key][0]}")
     fx = values["focalLength"][0] / sensor_mm[0] * width_px
     return Camera(
-        fx=fx, fy=fx * values["pixelAspect"][0], cx=width_px / 2 + offset_mm[0] / sensor_mm[0] * width_px,
-        cy=height_px / 2 + offset_mm[1] / sensor_mm[1] * height_px, width=width_px, height=height_px,
+        fx=fx,
+        fy=fx * values["pixelAspect"][0],
+        cx=width_px / 2 + offset_mm[0] / sensor_mm[0] * width_px,
+        cy=height_px / 2 + offset_mm[1] / sensor_mm[1] * height_px,
+        width=width_px,
+        height=height_px,
         distortion=tuple(values["distortion"]),
-    )  # fmt: skip
+    )
 
 
 def _data(path) -> dict:
@@ -193,8 +199,10 @@ def _sequence(view, path, name, *, valid, camera, action, subject, fps, universa
         arrays[key] = array[:, FROM_FILE].astype(np.float64)
     keypoints_px, joints_mm = arrays["data_2d"], arrays["data_3d"]
     if len(keypoints_px) != len(joints_mm) or (valid is not None and len(valid) != len(joints_mm)):
-        raise ValueError(f"{title}: expected as many frames of 2D, 3D and valid, got {len(keypoints_px)}, "
-                         f"{len(joints_mm)} and {'none' if valid is None else len(valid)}")  # fmt: skip
+        raise ValueError(
+            f"{title}: expected as many frames of 2D, 3D and valid, got {len(keypoints_px)}, "
+            f"{len(joints_mm)} and {'none' if valid is None else len(valid)}"
+        )
     seen = (np.abs(keypoints_px) < FARTHEST_PX).all(axis=-1)  # not where it is NaN
     known = np.isfinite(joints_mm).all(axis=(1, 2))
     counted = known if valid is None else valid
@@ -205,18 +213,27 @@ def _sequence(view, path, name, *, valid, camera, action, subject, fps, universa
     for key, whole in (("data_2d", seen.all(axis=1)), ("data_3d", known)):
         bad = np.flatnonzero(counted & ~whole)
         if len(bad):
-            raise ValueError(f"{title}: {key}: expected finite numbers in the frames that count, got NaN, infinity "
-                             f"or the like in {len(bad)} of {counted.sum()}, first frame {bad[0]}")  # fmt: skip
+            raise ValueError(
+                f"{title}: {key}: expected finite numbers in the frames that count, got NaN, infinity "
+                f"or the like in {len(bad)} of {counted.sum()}, first frame {bad[0]}"
+            )
     size_mm = np.abs(joints_mm[counted]).max()
     if not 100 < size_mm < FARTHEST_MM:
         raise ValueError(f"{title}: data_3d: expected millimetres, got values up to {size_mm:.3g}")
     check_joint_order(joints_mm[counted] / 1000, title=f"{title}: data_3d", order=", ".join(FILE_JOINTS))
     return EvalSequence(
-        name=name, action=action, subject=subject, fps=fps, stamps_s=np.arange(len(joints_mm)) / fps,
+        name=name,
+        action=action,
+        subject=subject,
+        fps=fps,
+        stamps_s=np.arange(len(joints_mm)) / fps,
         keypoints_px=np.where(seen[..., None], keypoints_px, 0).astype(np.float32),
-        confidence=seen.astype(np.float32), joints_cam_m=(joints_mm / 1000).astype(np.float32), camera=camera,
-        valid=counted, metric=not universal,
-    )  # fmt: skip
+        confidence=seen.astype(np.float32),
+        joints_cam_m=(joints_mm / 1000).astype(np.float32),
+        camera=camera,
+        valid=counted,
+        metric=not universal,
+    )
 
 
 def _form(value) -> str:

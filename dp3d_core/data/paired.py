@@ -139,10 +139,15 @@ def human36m_pairs(data_3d, data_2d, cameras):
     """
     exact = str(data_2d) == "gt"
     sequences = load_h36m(data_3d, None if exact else data_2d, cameras, subjects=TRAIN_SUBJECTS)
-    return _parted(sequences, {
-        "benchmark": "Human3.6M", "data_3d": Path(data_3d).name, "data_2d": "gt" if exact else Path(data_2d).name,
-        "cameras": Path(cameras).name,
-    })  # fmt: skip
+    return _parted(
+        sequences,
+        {
+            "benchmark": "Human3.6M",
+            "data_3d": Path(data_3d).name,
+            "data_2d": "gt" if exact else Path(data_2d).name,
+            "cameras": Path(cameras).name,
+        },
+    )
 
 
 def mpi_inf_3dhp_pairs(data_train, cameras, *, annotation="univ"):
@@ -167,10 +172,15 @@ def mpi_inf_3dhp_pairs(data_train, cameras, *, annotation="univ"):
         if number not in read[path]:
             raise ValueError(f"{path}: expected camera {number}, got those of {sorted(read[path])}")
         sequences.append(replace(sequence, camera=read[path][number]))
-    return _parted(sequences, {
-        "benchmark": "MPI-INF-3DHP", "data_train": Path(data_train).name, "cameras": Path(cameras).name,
-        "annotation": annotation,
-    })  # fmt: skip
+    return _parted(
+        sequences,
+        {
+            "benchmark": "MPI-INF-3DHP",
+            "data_train": Path(data_train).name,
+            "cameras": Path(cameras).name,
+            "annotation": annotation,
+        },
+    )
 
 
 def read_train_calibration(path):

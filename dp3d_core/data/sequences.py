@@ -19,10 +19,18 @@ FARTHEST_PX = 1e6
 # Shortest and longest bone of an adult in metres, by the joint at its end. Data sets place the joints of trunk and head
 # each in their own way, so these are held to little; limbs are alike everywhere.
 ANY_BONE_M = (0.02, 0.8)
-BONE_M = {side + part: span for side in "LR" for part, span in {
-    "Hip": (0.03, 0.3), "Knee": (0.25, 0.65), "Ankle": (0.25, 0.65), "Shoulder": (0.05, 0.4), "Elbow": (0.15, 0.45),
-    "Wrist": (0.15, 0.45),
-}.items()}  # fmt: skip
+BONE_M = {
+    side + part: span
+    for side in "LR"
+    for part, span in {
+        "Hip": (0.03, 0.3),
+        "Knee": (0.25, 0.65),
+        "Ankle": (0.25, 0.65),
+        "Shoulder": (0.05, 0.4),
+        "Elbow": (0.15, 0.45),
+        "Wrist": (0.15, 0.45),
+    }.items()
+}
 LIMBS = ("Knee", "Ankle", "Elbow", "Wrist")
 MOST_CHANGE = 0.15
 """Median deviation of a limb's bone from its median length, over that length; at most 0.11 in our mocap."""
@@ -74,13 +82,17 @@ class EvalSequence:
             raise ValueError(f"{self.name}: valid: expected bool, got {self.valid.dtype}")
         for field in ("stamps_s", "keypoints_px", "confidence"):
             if not np.isfinite(getattr(self, field)).all():
-                raise ValueError(f"{self.name}: {field}: expected finite numbers, got NaN or infinity; "
-                                 "mark a missing keypoint by confidence 0")  # fmt: skip
+                raise ValueError(
+                    f"{self.name}: {field}: expected finite numbers, got NaN or infinity; "
+                    "mark a missing keypoint by confidence 0"
+                )
         if not np.isfinite(self.joints_cam_m[self.valid]).all():
             raise ValueError(f"{self.name}: joints_cam_m: expected finite metres in valid frames, got NaN or infinity")
         if self.confidence.min() < 0 or self.confidence.max() > 1:
-            raise ValueError(f"{self.name}: confidence: expected 0 to 1, got {self.confidence.min():.3g} to "
-                             f"{self.confidence.max():.3g}")  # fmt: skip
+            raise ValueError(
+                f"{self.name}: confidence: expected 0 to 1, got {self.confidence.min():.3g} to "
+                f"{self.confidence.max():.3g}"
+            )
         if (np.diff(self.stamps_s) <= 0).any():
             raise ValueError(f"{self.name}: stamps_s: expected strictly increasing seconds, got a step back or none")
 
@@ -110,8 +122,10 @@ def _faults(joints_m):
         name = JOINT_NAMES[child]
         shortest_m, longest_m = BONE_M.get(name, ANY_BONE_M)
         if not shortest_m <= median_m[name] <= longest_m:
-            yield (f"{median_m[name]:.2f} m from {JOINT_NAMES[parent]} to {name}, where {shortest_m:g} to "
-                   f"{longest_m:g} m are possible")  # fmt: skip
+            yield (
+                f"{median_m[name]:.2f} m from {JOINT_NAMES[parent]} to {name}, where {shortest_m:g} to "
+                f"{longest_m:g} m are possible"
+            )
     for part in LIMBS:
         left_m, right_m = median_m[f"L{part}"], median_m[f"R{part}"]
         for name in (f"L{part}", f"R{part}"):

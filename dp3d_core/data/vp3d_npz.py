@@ -28,9 +28,12 @@ import numpy as np
 ALLOWED = {
     ("numpy", "ndarray"): "ndarray",
     ("numpy", "dtype"): "dtype",
-    **{(module, name): name for module in ("numpy.core.multiarray", "numpy._core.multiarray")
-       for name in ("_reconstruct", "scalar")},
-}  # fmt: skip
+    **{
+        (module, name): name
+        for module in ("numpy.core.multiarray", "numpy._core.multiarray")
+        for name in ("_reconstruct", "scalar")
+    },
+}
 ELEMENTS = re.compile(r"[fiu][1248]|b1|U\d{1,4}|O8?|\|?O")
 DEEPEST = 8
 MOST_ITEMS = 1_000_000

@@ -153,11 +153,17 @@ def run_one(name, model, options, motions_path, motions, folder):
     )
     rows, temperatures = evaluate_run(weights, motions)
     result = {
-        "variant": name, "seed": options.seed, "motions": Path(motions_path).name, "model": to_dict(model),
-        "train": to_dict(options), "multiply_adds_m": multiply_adds(model),
+        "variant": name,
+        "seed": options.seed,
+        "motions": Path(motions_path).name,
+        "model": to_dict(model),
+        "train": to_dict(options),
+        "multiply_adds_m": multiply_adds(model),
         "parameters": parameters(model),
-        "minutes": checkpoint.load(weights).provenance["minutes"], "temperatures": temperatures, "rows": rows,
-    }  # fmt: skip
+        "minutes": checkpoint.load(weights).provenance["minutes"],
+        "temperatures": temperatures,
+        "rows": rows,
+    }
     part = folder / "result.part"
     write_json(part, result)
     part.replace(folder / "result.json")
@@ -179,8 +185,10 @@ def plan(chosen, seeds, common, motions_path, out, resume):
             if done.is_file():
                 held = json.loads(done.read_text())
                 if (held["model"], held["train"], held["motions"]) != (
-                    to_dict(model), to_dict(options), Path(motions_path).name
-                ):  # fmt: skip
+                    to_dict(model),
+                    to_dict(options),
+                    Path(motions_path).name,
+                ):
                     raise ValueError(f"--out: {done} was made with other options or motions; take another folder")
             else:
                 todo.append((name, model, options, folder))

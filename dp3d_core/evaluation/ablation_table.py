@@ -12,11 +12,15 @@ from dp3d_core.evaluation.report import write_json
 
 TABLE_MD, TABLE_JSON = "table.md", "table.json"
 COLUMNS = (
-    ("stream 0", "mpjpe_mm", "ℓ0 MPJPE mm", 1), ("stream 0", "accel_error_mm_per_frame2", "ℓ0 accel mm/f²", 2),
-    ("stream 4", "mpjpe_mm", "ℓ4 MPJPE mm", 1), ("stream 4", "accel_error_mm_per_frame2", "ℓ4 accel mm/f²", 2),
-    ("offline", "mpjpe_mm", "offline MPJPE mm", 1), ("offline", "accel_error_mm_per_frame2", "offline accel mm/f²", 2),
-    ("stream 0", "coverage_90", "ℓ0 coverage 90 %", 3), ("stream 0", "nll", "ℓ0 NLL nats/joint", 2),
-)  # fmt: skip
+    ("stream 0", "mpjpe_mm", "ℓ0 MPJPE mm", 1),
+    ("stream 0", "accel_error_mm_per_frame2", "ℓ0 accel mm/f²", 2),
+    ("stream 4", "mpjpe_mm", "ℓ4 MPJPE mm", 1),
+    ("stream 4", "accel_error_mm_per_frame2", "ℓ4 accel mm/f²", 2),
+    ("offline", "mpjpe_mm", "offline MPJPE mm", 1),
+    ("offline", "accel_error_mm_per_frame2", "offline accel mm/f²", 2),
+    ("stream 0", "coverage_90", "ℓ0 coverage 90 %", 3),
+    ("stream 0", "nll", "ℓ0 NLL nats/joint", 2),
+)
 
 
 def write_tables(out, order):
@@ -52,9 +56,12 @@ def summarise(by_seed, full_by_seed):
     """One variant's row: cost, mean and half the range over seeds, and the mean difference to `full` of equal seeds."""
     first = next(iter(by_seed.values()))
     row = {
-        "seeds": sorted(by_seed), "multiply_adds_m": first["multiply_adds_m"], "parameters": first["parameters"],
-        "minutes": mean(result["minutes"] for result in by_seed.values()), "metrics": {},
-    }  # fmt: skip
+        "seeds": sorted(by_seed),
+        "multiply_adds_m": first["multiply_adds_m"],
+        "parameters": first["parameters"],
+        "minutes": mean(result["minutes"] for result in by_seed.values()),
+        "metrics": {},
+    }
     for mode, key, title, _ in COLUMNS:
         values = [result["rows"][mode][key] for result in by_seed.values()]
         if any(value is None for value in values):
@@ -81,7 +88,7 @@ def markdown(rows, example):
         "",
         "| variant | M mult-adds/frame | parameters | min | " + " | ".join(c[2] for c in COLUMNS) + " | ℓ0 − full mm |",
         "|---" * (5 + len(COLUMNS)) + "|",
-    ]  # fmt: skip
+    ]
     for name, row in rows.items():
         cells = [name, f"{row['multiply_adds_m']:.2f}", f"{row['parameters']:,}", f"{row['minutes']:.0f}"]
         for _, _, title, digits in COLUMNS:

@@ -42,13 +42,19 @@ def synthetic(motions, *, name="", split="dev", detector="noisy", rate_hz=30.0, 
     noise = DETECTORS[detector]
     sequences = synthetic_sequences(motions, rate_hz=rate_hz, detector=noise, seed=seed, coco=coco)
     data = {
-        "motions": name, "split": split, "clips": len(sequences), "rate_hz": rate_hz,
+        "motions": name,
+        "split": split,
+        "clips": len(sequences),
+        "rate_hz": rate_hz,
         "joint_set": "coco17 joints" if coco else "h36m17",
-    }  # fmt: skip
+    }
     return Benchmark(
-        sequences=sequences, data=data, detector=detector, detector_noise=noise and noise.to_dict(),
+        sequences=sequences,
+        data=data,
+        detector=detector,
+        detector_noise=noise and noise.to_dict(),
         notes=() if noise else (EXACT_NOTE,),
-    )  # fmt: skip
+    )
 
 
 def human36m(data_3d, data_2d, cameras, *, joints=17, **options):
@@ -73,14 +79,24 @@ def human36m(data_3d, data_2d, cameras, *, joints=17, **options):
     if exact:
         notes.append(EXACT_NOTE)
     data = {
-        "benchmark": "Human3.6M", "data_3d": Path(data_3d).name, "data_2d": "gt" if exact else Path(data_2d).name,
-        "cameras": Path(cameras).name, "subjects": sorted({sequence.subject for sequence in sequences}),
-        "clips": len(sequences), "rate_hz": sequences[0].fps, "joint_set": "h36m17", "joints": joints,
-    }  # fmt: skip
+        "benchmark": "Human3.6M",
+        "data_3d": Path(data_3d).name,
+        "data_2d": "gt" if exact else Path(data_2d).name,
+        "cameras": Path(cameras).name,
+        "subjects": sorted({sequence.subject for sequence in sequences}),
+        "clips": len(sequences),
+        "rate_hz": sequences[0].fps,
+        "joint_set": "h36m17",
+        "joints": joints,
+    }
     return Benchmark(
-        sequences=sequences, data=data, detector="exact" if exact else Path(data_2d).stem,
-        joints=PUBLISHED_JOINTS[joints], headline="mean_of_groups", notes=tuple(notes),
-    )  # fmt: skip
+        sequences=sequences,
+        data=data,
+        detector="exact" if exact else Path(data_2d).stem,
+        joints=PUBLISHED_JOINTS[joints],
+        headline="mean_of_groups",
+        notes=tuple(notes),
+    )
 
 
 def mpi_inf_3dhp(data_test, calibrations, *, annotation="univ", names=None):
@@ -109,8 +125,10 @@ def mpi_inf_3dhp(data_test, calibrations, *, annotation="univ", names=None):
     protocol = "valid frames of TS1 to TS6, PCK and AUC over 14 joints, MPJPE over 17"
     notes = [f"MPI-INF-3DHP protocol: {protocol}", EXACT_NOTE]
     if missing:
-        notes[0] = (f"not the published MPI-INF-3DHP protocol ({protocol}), for only {', '.join(names)} were scored; "
-                    f"{', '.join(missing)} are missing")  # fmt: skip
+        notes[0] = (
+            f"not the published MPI-INF-3DHP protocol ({protocol}), for only {', '.join(names)} were scored; "
+            f"{', '.join(missing)} are missing"
+        )
     if universal:
         notes.append(
             "truth is univ_annot3: everybody scaled to one height. A network that answers in true metres is wrong here "
@@ -119,13 +137,17 @@ def mpi_inf_3dhp(data_test, calibrations, *, annotation="univ", names=None):
     else:
         notes.append("truth is annot3, in true metres: these numbers do not mix with the published univ_annot3 ones")
     data = {
-        "benchmark": "MPI-INF-3DHP", "data_test": Path(data_test).name, "annotation": annotation,
-        "calibration": [Path(path).name for path in calibrations], "names": list(names), "clips": len(sequences),
-        "rate_hz": sequences[0].fps, "joint_set": "h36m17", "frames": sum(int(s.valid.sum()) for s in sequences),
-    }  # fmt: skip
-    return Benchmark(
-        sequences=sequences, data=data, detector="annotated", pck_joints=PCK_JOINTS, notes=tuple(notes)
-    )  # fmt: skip
+        "benchmark": "MPI-INF-3DHP",
+        "data_test": Path(data_test).name,
+        "annotation": annotation,
+        "calibration": [Path(path).name for path in calibrations],
+        "names": list(names),
+        "clips": len(sequences),
+        "rate_hz": sequences[0].fps,
+        "joint_set": "h36m17",
+        "frames": sum(int(s.valid.sum()) for s in sequences),
+    }
+    return Benchmark(sequences=sequences, data=data, detector="annotated", pck_joints=PCK_JOINTS, notes=tuple(notes))
 
 
 def _h36m_differences(sequences):
@@ -149,8 +171,9 @@ def _h36m_differences(sequences):
         expected = {action: TAKES - ((subject, action) in LEFT_OUT) for action in ACTIONS_15}
         odd = [
             f"{action} ({len(takes)} of {expected[action]})"
-            for action, takes in seen[subject].items() if len(takes) != expected[action]
-        ]  # fmt: skip
+            for action, takes in seen[subject].items()
+            if len(takes) != expected[action]
+        ]
         if odd:
             differences.append(f"{subject} has takes of {', '.join(odd)}")
         cameras = next(camera for takes in seen[subject].values() for camera in takes.values())  # the same for all

@@ -115,9 +115,10 @@ def oracle_best(errors, stamps_s):
     pieces = ((stamps_s - stamps_s[0]) / CHOICE_S).long()
     chosen = [errors[:, pieces == piece] for piece in pieces.unique()]
     return {
-        "a clip": errors[errors.mean(1).argmin()], "a frame": errors.amin(0),
+        "a clip": errors[errors.mean(1).argmin()],
+        "a frame": errors.amin(0),
         f"every {CHOICE_S:g} s": torch.cat([part[part.mean(1).argmin()] for part in chosen]),
-    }  # fmt: skip
+    }
 
 
 def energy_score(drawn, truth):

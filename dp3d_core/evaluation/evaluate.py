@@ -19,8 +19,13 @@ from dp3d_core.evaluation.scoring import action_scores, fitted_temperatures, sco
 from dp3d_core.lift import Lifter
 
 OFFLINE_DEFAULTS = {
-    "steps": 1, "samples": 1, "aggregate": "mean", "flip": False, "causal": False, "oracle_label": False,
-}  # fmt: skip
+    "steps": 1,
+    "samples": 1,
+    "aggregate": "mean",
+    "flip": False,
+    "causal": False,
+    "oracle_label": False,
+}
 """The options that only offline methods have, with their defaults."""
 
 
@@ -53,15 +58,24 @@ def evaluate(*, lifter, benchmark, mode="stream", lookahead=0, steps=1, samples=
         notes.append("sigma's temperature was fitted on this very split: coverage_90 and ece are in-sample (oracle)")
     result = score(method, benchmark.sequences, **protocol)
     report = {
-        "data": benchmark.data, "weights": lifter.weights_name,
+        "data": benchmark.data,
+        "weights": lifter.weights_name,
         "training": {k: lifter.provenance.get(k) for k in ("steps", "minutes")},
         "temperature": lifter.temperatures[f"lookahead {lookahead}" if mode == "stream" else "offline"],
-        "mode": name, "backend": lifter.backend_name,
-        "lookahead": lookahead if mode == "stream" else None, "steps": steps, "hypotheses": samples,
-        "aggregation": aggregate, "seed": seed, "detector": benchmark.detector,
-        "detector_noise": benchmark.detector_noise, "headline": benchmark.headline, "notes": notes, **result,
+        "mode": name,
+        "backend": lifter.backend_name,
+        "lookahead": lookahead if mode == "stream" else None,
+        "steps": steps,
+        "hypotheses": samples,
+        "aggregation": aggregate,
+        "seed": seed,
+        "detector": benchmark.detector,
+        "detector_noise": benchmark.detector_noise,
+        "headline": benchmark.headline,
+        "notes": notes,
+        **result,
         "actions": action_scores(lifter, benchmark.sequences, causal=causal or mode == "stream"),
-    }  # fmt: skip
+    }
     if baselines:
         report["baselines"] = {
             key: score(baseline, benchmark.sequences, **protocol)[benchmark.headline]
@@ -208,11 +222,16 @@ def _material(options, mode, lifter):
     held = motions.split(options.split)
     return {
         detector: benchmarks.synthetic(
-            held, name=Path(options.motions).name, split=options.split, detector=detector,
-            rate_hz=options.rate_hz, seed=options.seed, coco=options.coco,
+            held,
+            name=Path(options.motions).name,
+            split=options.split,
+            detector=detector,
+            rate_hz=options.rate_hz,
+            seed=options.seed,
+            coco=options.coco,
         )
         for detector in detectors
-    }, baselines  # fmt: skip
+    }, baselines
 
 
 def _fit(lifter, benchmark, path):
@@ -220,8 +239,11 @@ def _fit(lifter, benchmark, path):
     temperatures = fitted_temperatures(lifter, benchmark.sequences)
     source = f"{temperature_source(benchmark)}, {benchmark.detector}"
     checkpoint.save(
-        path, lifter.encoder, actions=lifter.actions, temperatures=temperatures,
+        path,
+        lifter.encoder,
+        actions=lifter.actions,
+        temperatures=temperatures,
         provenance=lifter.provenance | {"temperature_from": source},
-    )  # fmt: skip
+    )
     changes = ", ".join(f"{use} {lifter.temperatures[use]:.3f} -> {new:.3f}" for use, new in temperatures.items())
     return f"temperatures: {changes}: {path}"

@@ -84,9 +84,13 @@ def _asked(lifter, sequence, options):
     if options.pop("oracle_label", False) and (index := true_action(lifter, sequence)) is not None:
         options["action_probability"] = np.eye(len(lifter.actions), dtype=np.float32)[index]
     return {
-        "keypoints_px": sequence.keypoints_px, "confidence": sequence.confidence, "stamps_s": sequence.stamps_s,
-        "camera": sequence.camera, "joint_set": "h36m17", **options,
-    }  # fmt: skip
+        "keypoints_px": sequence.keypoints_px,
+        "confidence": sequence.confidence,
+        "stamps_s": sequence.stamps_s,
+        "camera": sequence.camera,
+        "joint_set": "h36m17",
+        **options,
+    }
 
 
 @torch.inference_mode()

@@ -5,9 +5,16 @@ import math
 from pathlib import Path
 
 COLUMNS = (
-    "mpjpe_mm", "p_mpjpe_mm", "n_mpjpe_mm", "mpjve_mm", "accel_error_mm_per_frame2", "root_error_m", "coverage_90",
-    "ece", "nll",
-)  # fmt: skip
+    "mpjpe_mm",
+    "p_mpjpe_mm",
+    "n_mpjpe_mm",
+    "mpjve_mm",
+    "accel_error_mm_per_frame2",
+    "root_error_m",
+    "coverage_90",
+    "ece",
+    "nll",
+)
 PCK_COLUMNS = ("pck_150mm", "auc")
 _HEADS = {"accel_error_mm_per_frame2": "accel_mm/f2"}
 

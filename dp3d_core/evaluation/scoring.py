@@ -53,9 +53,13 @@ def score(method, sequences, *, joints=None, pck_joints=None) -> dict[str, Any]:
         for one in filter(None, (summary, pck)):
             # what is not scored must still be finite
             one.add(
-                np.where(valid[:, None, None], answer, 0), sequence.joints_cam_m, group=group,
-                sigma_m=np.where(valid[:, None], sigma, 1), valid=valid, metric=sequence.metric,
-            )  # fmt: skip
+                np.where(valid[:, None, None], answer, 0),
+                sequence.joints_cam_m,
+                group=group,
+                sigma_m=np.where(valid[:, None], sigma, 1),
+                valid=valid,
+                metric=sequence.metric,
+            )
         if hypotheses:
             picked = {
                 name: best(hypotheses[0][:, valid], sequence.joints_cam_m[valid], joints=joints)
@@ -116,10 +120,13 @@ def action_scores(lifter, sequences, *, causal):
     right, sure, truth = np.concatenate(right), np.concatenate(sure), np.concatenate(truth)
     counts = np.bincount(truth)
     return {
-        "frames": len(truth), "top1": float(right.mean()), "most_frequent": lifter.actions[int(counts.argmax())],
-        "oracle_most_frequent_top1": float(counts.max() / len(truth)), "named": float(sure.mean()),
+        "frames": len(truth),
+        "top1": float(right.mean()),
+        "most_frequent": lifter.actions[int(counts.argmax())],
+        "oracle_most_frequent_top1": float(counts.max() / len(truth)),
+        "named": float(sure.mean()),
         "named_right": float(right[sure].mean()) if sure.any() else float("nan"),
-    }  # fmt: skip
+    }
 
 
 def fitted_temperatures(lifter, sequences):

@@ -44,10 +44,11 @@ def measure(method, sequences):
                 continue
     overall = summary.result()["overall"]
     return {
-        "mpjpe_mm": overall["mpjpe_mm"], "accel_error_mm_per_frame2": overall["accel_error_mm_per_frame2"],
+        "mpjpe_mm": overall["mpjpe_mm"],
+        "accel_error_mm_per_frame2": overall["accel_error_mm_per_frame2"],
         "mpjve_mm": overall["mpjve_mm"],
         "lag_frames": float(np.average(lags, weights=weights)) if lags else float("nan"),
-    }  # fmt: skip
+    }
 
 
 def rows(lifter, sequences):
@@ -89,14 +90,21 @@ def plot(table, path):
 
     figure, axes = pyplot.subplots(1, 2, figsize=(11, 4.5), constrained_layout=True)
     kinds = {
-        "per frame": ("k", "x"), "stream": ("tab:red", "o"), "One-Euro": ("tab:blue", "."),
+        "per frame": ("k", "x"),
+        "stream": ("tab:red", "o"),
+        "One-Euro": ("tab:blue", "."),
         "Savitzky": ("tab:green", "^"),
-    }  # fmt: skip
+    }
     for axis, key, label in ((axes[0], "delay_frames", "delay, frames"), (axes[1], "mpjpe_mm", "MPJPE, mm")):
         for kind, (colour, marker) in kinds.items():
             points = [row for name, row in table.items() if name.startswith(kind)]
-            axis.scatter([row["accel_error_mm_per_frame2"] for row in points], [row[key] for row in points],
-                         c=colour, marker=marker, label=kind)  # fmt: skip
+            axis.scatter(
+                [row["accel_error_mm_per_frame2"] for row in points],
+                [row[key] for row in points],
+                c=colour,
+                marker=marker,
+                label=kind,
+            )
         axis.set_xlabel("acceleration error, mm/frame²")
         axis.set_ylabel(label)
         axis.grid(alpha=0.3)

@@ -30,18 +30,23 @@ def drop_frames(sequence, share, seed):
     kept = np.random.default_rng(seed).random(len(sequence.stamps_s)) >= share
     kept[0] = True
     return replace(
-        sequence, stamps_s=sequence.stamps_s[kept], keypoints_px=sequence.keypoints_px[kept],
-        confidence=sequence.confidence[kept], joints_cam_m=sequence.joints_cam_m[kept], valid=sequence.valid[kept],
-    )  # fmt: skip
+        sequence,
+        stamps_s=sequence.stamps_s[kept],
+        keypoints_px=sequence.keypoints_px[kept],
+        confidence=sequence.confidence[kept],
+        joints_cam_m=sequence.joints_cam_m[kept],
+        valid=sequence.valid[kept],
+    )
 
 
 def drop_joints(sequence, share, seed):
     """The same sequence with a share of its keypoints missing, at random."""
     gone = np.random.default_rng(seed).random(sequence.confidence.shape) < share
     return replace(
-        sequence, confidence=np.where(gone, 0, sequence.confidence),
+        sequence,
+        confidence=np.where(gone, 0, sequence.confidence),
         keypoints_px=np.where(gone[..., None], 0, sequence.keypoints_px),
-    )  # fmt: skip
+    )
 
 
 def drift(lifter, sequence, minutes=DRIFT_MINUTES, lookahead=0):
