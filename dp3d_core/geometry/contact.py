@@ -58,7 +58,7 @@ class Contacts(Rows):
             speed = np.sqrt((smooth * smooth).sum(-1))
             doubt = (speed - STANDING_SPEED_M_S) / SPEED_WIDTH_M_S
             doubt = np.maximum(doubt, (height_m - HIGHEST_M) / HEIGHT_WIDTH_M)
-            probability = known / (1 + np.exp(np.clip(doubt, -20, 20)))
+            probability = known / (1 + np.exp(np.minimum(np.maximum(doubt, -20), 20)))
         probability = probability * seen
         standing = probability > np.where(self.standing[rows] > 0, OFF, ON)
         self.ankle_m[rows], self.velocity_m_s[rows], self.known[rows] = ankles_m, smooth, seen

@@ -84,9 +84,9 @@ class Placed(NamedTuple):
     """Of each `World` a `Floor` or None."""
     contradicted: list
     """Of each `World` the number of people whose feet contradict the floor."""
-    before: Belief
-    """The root filter before the frame's own measurement, ..."""
-    after: Belief
+    before: Belief | None
+    """The root filter before the frame's own measurement; None while it learns, ..."""
+    after: Belief | None
     """... and after it, without what standing feet add."""
     size_variance: np.ndarray
     """(P,) of the log size."""
@@ -133,7 +133,7 @@ class Placement:
         count = len(seen.pose_m)
         motion_known = self._move_cameras(rows, worlds, count)
         self.roots.predict(rows, seen.dt_s, motion_known)
-        before = self.roots.belief(rows)
+        before = None if learn else self.roots.belief(rows)
         # float64: these are sums of squares of numbers that nearly cancel
         pose_cam = seen.pose_m.astype(np.float64) @ seen.rotation
         direction = directions(seen.rays, seen.rotation)
@@ -149,7 +149,7 @@ class Placement:
         measured_m *= size[:, None]
         distance = np.sqrt((measured_m * measured_m).sum(1))
         self.roots.correct(rows, measured_m, log_variance * distance * distance, seen.dt_s, usable)
-        after = self.roots.belief(rows)
+        after = None if learn else self.roots.belief(rows)
         joints = self._joints(rows, seen, pose_cam, direction, standing, size)
         distance = np.sqrt((joints[:, 0] ** 2).sum(1))
         spread = np.maximum(self.sizes.variance[rows], KNOWN_SIZE_SIGMA**2)
@@ -181,17 +181,15 @@ class Placement:
     def _move_cameras(self, rows, worlds, count):
         """Move all state by the cameras' own motion; (P,) bool, for whom that motion is known."""
         known = np.zeros(count, bool)
-        turn, shift = None, None
-        for world in worlds:
-            if world.motion is None:
-                continue
-            if turn is None:
-                turn, shift = np.tile(np.eye(3), (count, 1, 1)), np.zeros((count, 3))
-            turn[world.people], shift[world.people] = world.motion
-            known[world.people] = True
-        if turn is not None:
-            for part in (self.roots, self.contacts, self.settling):
-                part.move_camera(rows, turn, shift)
+        moving = [(world.people, world.motion) for world in worlds if world.motion is not None]
+        if not moving:
+            return known
+        turn, shift_m = np.tile(np.eye(3), (count, 1, 1)), np.zeros((count, 3))
+        for people, motion in moving:
+            turn[people], shift_m[people] = motion
+            known[people] = True
+        for part in (self.roots, self.contacts, self.settling):
+            part.move_camera(rows, turn, shift_m)
         return known
 
     def _feet(self, rows, seen, worlds, measured_m, pose_cam, direction, usable):

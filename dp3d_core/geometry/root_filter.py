@@ -60,7 +60,7 @@ class RootFilters(Rows):
     def predict(self, rows, dt_s: np.ndarray, motion_known: np.ndarray) -> None:
         """Let dt_s (P,) seconds pass; motion_known (P,) bool: whether `move_camera` has said how the camera moved."""
         root, velocity, coasted_s = self.root_m[rows], self.velocity_m_s[rows], self.coasted_s[rows]
-        moving_s = np.clip(COAST_S - coasted_s, 0, dt_s)[:, None]
+        moving_s = np.minimum(np.maximum(COAST_S - coasted_s, 0), dt_s)[:, None]
         ahead = root + moving_s * velocity
         if not motion_known.all():
             polar_root, polar_velocity = _along_the_circle(root, velocity, ahead, moving_s)
@@ -147,7 +147,7 @@ def _along_the_circle(root, velocity, ahead, moving_s):
     around = velocity - speed * outward
     ahead = ahead - moving_s * speed * outward
     new_outward = ahead / (np.sqrt((ahead * ahead).sum(1, keepdims=True)) + 1e-9)
-    range_m = np.clip(distance + moving_s * speed, MIN_RANGE_M, MAX_RANGE_M)
+    range_m = np.minimum(np.maximum(distance + moving_s * speed, MIN_RANGE_M), MAX_RANGE_M)
     new_around = around - (around * new_outward).sum(1, keepdims=True) * new_outward
     length = np.sqrt((around * around).sum(1, keepdims=True))
     new_around *= length / (np.sqrt((new_around * new_around).sum(1, keepdims=True)) + 1e-9)

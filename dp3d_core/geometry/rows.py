@@ -11,6 +11,9 @@ class Rows:
         for name, shape in shapes.items():
             setattr(self, name, np.zeros((people, *shape)))
 
+    def __getattr__(self, name: str) -> np.ndarray:
+        raise AttributeError(f"{type(self).__name__}: no array {name!r}")
+
     def clear(self, row) -> None:
         """Forget one person."""
         for name in self._names:

@@ -41,7 +41,7 @@ class Sequence(NamedTuple):
 
 def motions(poses: list[CameraPose | None], stamps_s: np.ndarray) -> list:
     """How points move in the camera from each frame to the next because it moved; None where unknown, T entries."""
-    found = [None]
+    found: list[tuple[np.ndarray, np.ndarray] | None] = [None]
     for before, now, dt_s in zip(poses, poses[1:], np.diff(stamps_s)):
         motion = motion_between(before, now)
         found.append(None if motion is None or jumped(*motion, float(dt_s)) else motion)

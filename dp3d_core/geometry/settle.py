@@ -95,7 +95,7 @@ class Settling(Rows):
         # a foot that begins to stand while its last hold still fades stands where it is shown
         anchor = np.where(begins[..., None], ankles + held, anchor)
         stood_s = np.where(standing, np.where(begins, 0, stood_s) + dt_s[:, None], 0)
-        gain = dt_s[:, None] / np.clip(stood_s, 1e-3, ANCHOR_TIME_S)
+        gain = dt_s[:, None] / np.minimum(np.maximum(stood_s, 1e-3), ANCHOR_TIME_S)
         gain = np.where(begins, 0, np.minimum(gain, 1)) * standing
         anchor += gain[..., None] * (ankles - anchor)
         fading = np.exp(dt_s / -RELEASE_S)[:, None, None]

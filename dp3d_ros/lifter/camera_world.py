@@ -32,7 +32,7 @@ class CameraWorld:
 
     def __init__(self, node, config: NodeConfig, health: Health):
         self._node, self._config, self._health = node, config, health
-        self._tf: TfListener | None = None
+        self._tf: Any = None
         self._timer: Any = None
         self.asked = bool(config.fixed_frame or config.imu_topic or config.camera_up)
         """Whether anything says where the camera hangs."""
