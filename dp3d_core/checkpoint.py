@@ -27,6 +27,8 @@ FORMAT, VERSION = "dp3d-encoder", 2
 VERSION1 = "dp3d-denoiser", 1
 DENOISER = "denoiser."
 """Prefix of the names of a `MotionDenoiser`'s tensors, which stand beside the encoder's."""
+OLDER = "older."
+"""Prefix of the names of version 1's denoiser, which `Prior` samples: it learned motion without 2D."""
 USES = ("offline", *(f"lookahead {lookahead}" for lookahead in LOOKAHEADS))
 """How weights are used; each use has a temperature of its own."""
 
@@ -57,12 +59,13 @@ class Checkpoint:
         digest: str = "",
         path: Path | None = None,
         version1: bool = False,
+        older: bool = False,
     ):
         self.actions, self.provenance, self.path = actions, provenance or {}, path
         self.temperatures = dict.fromkeys(USES, 1.0) | (temperatures or {})
         if encoder is not None:
             self.encoder, config = encoder, encoder.config
-        if not version1:
+        if not (version1 or older):
             self.denoiser = denoiser
         if denoiser_config is None:
             self.motion_denoiser = motion_denoiser
@@ -79,10 +82,11 @@ class Checkpoint:
 
     @cached_property
     def denoiser(self) -> "Denoiser | None":
-        """What draws samples in a file of version 1; None in others."""
+        """Version 1's denoiser, which knows motion without 2D; None where the file holds none."""
         from dp3d_core.model.denoiser import Denoiser
 
-        return self._made(lambda: Denoiser(self.config, len(self.actions)), dict)
+        own = dict if self._version1 else lambda arrays: _part(arrays, OLDER)
+        return self._made(lambda: Denoiser(self.config, len(self.actions)), own)
 
     @cached_property
     def motion_denoiser(self) -> "MotionDenoiser | None":
@@ -92,7 +96,7 @@ class Checkpoint:
         wanted, found = self.config.frame_width, self._denoiser_config.feature_width
         if found != wanted:
             raise WeightsError(f"weights: {self.path}: the denoiser reads {found} features, the encoder has {wanted}")
-        return self._made(lambda: MotionDenoiser(self._denoiser_config), _denoisers)
+        return self._made(lambda: MotionDenoiser(self._denoiser_config), lambda arrays: _part(arrays, DENOISER))
 
     def _made(self, make, converted):
         import torch
@@ -129,6 +133,7 @@ def save(
     provenance: dict | None = None,
     half: bool = False,
     motion_denoiser: "MotionDenoiser | None" = None,
+    denoiser: "Denoiser | None" = None,
 ) -> None:
     """Write `encoder`, and what draws motions beside it, to `path`, in float32 or (half) float16.
 
@@ -147,6 +152,9 @@ def save(
     if motion_denoiser is not None:
         head["denoiser"] = to_dict(motion_denoiser.config)
         state |= {DENOISER + name: value for name, value in motion_denoiser.state_dict().items()}
+    if denoiser is not None:
+        head["older"] = True
+        state |= {OLDER + name: value for name, value in denoiser.state_dict().items()}
     state = {name: value.detach().to("cpu", dtype).contiguous() for name, value in state.items()}
     part = path.with_name(path.name + ".part")
     save_file(state, part, metadata={"dp3d": json.dumps(head)})
@@ -204,6 +212,7 @@ def read(weights: str | Path) -> Checkpoint:
     return Checkpoint(
         actions=actions, temperatures=temperatures, provenance=head.get("provenance", {}), config=config,
         digest=_digest(arrays), path=path, version1=found == VERSION1, denoiser_config=denoiser_config,
+        older=bool(head.get("older")),
     )  # fmt: skip
 
 
@@ -219,12 +228,12 @@ def _contents(path):
 
 def _encoders(arrays):
     """The arrays of the encoder."""
-    return {name: array for name, array in arrays.items() if not name.startswith(DENOISER)}
+    return {name: array for name, array in arrays.items() if not name.startswith((DENOISER, OLDER))}
 
 
-def _denoisers(arrays):
-    """The arrays of the `MotionDenoiser`, by its own names."""
-    return {name.removeprefix(DENOISER): array for name, array in arrays.items() if name.startswith(DENOISER)}
+def _part(arrays, prefix):
+    """The arrays whose names begin so, by the rest of their names."""
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
 def _digest(arrays):

@@ -217,9 +217,6 @@ class StreamConfig(SourceConfig):
 class TrainConfig:
     """Options of one training run; stored beside its checkpoints so that a resumed run is the same run."""
 
-    objective: str = option(
-        "diffusion", "denoise at every noise level, or answer in one plain pass", choices=("diffusion", "regression")
-    )
     batch: int = option(64, "sequences per step and process", low=1)
     sequence_frames: int = option(48, "frames per training sequence", low=4)
     steps: int = option(20000, "length of the learning-rate schedule", unit="steps", low=1)
@@ -239,13 +236,6 @@ class TrainConfig:
         0.3, "share of training at the peak learning rate, before it falls to nothing", low=0.0, high=1.0
     )
     field: bool = option(True, "other joint definitions, bodies, views and half pictures (`data.field`)")
-    hallucination_weight: float = option(0.2, "weight of the hallucinated neighbours (HPD)", low=0.0)
-    plain_share: float = option(
-        0.6, "share of training, from its start, in plain passes without noise, as in regression", low=0.0, high=1.0
-    )
-    unconditional: float = option(
-        0.35, "share of whole windows with real noise whose 2D is all dropped (the prior)", low=0.0, high=1.0
-    )
     seed: int = option(0, "seed of weights, data and noise", low=0)
     precision: str = option("bfloat16", "autocast precision", choices=("float32", "bfloat16"))
 

@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from helpers import CAMERA, by_joint_config, random_encoder, random_seen, seen, tiny_config, walk
+from helpers import CAMERA, by_joint_config, random_denoiser, random_encoder, random_seen, seen, tiny_config, walk
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -207,3 +207,13 @@ def test_a_loaded_lifter_lifts_as_the_saved_one(good):
     np.testing.assert_array_equal(outs[0].joints_cam_m, outs[1].joints_cam_m)
     np.testing.assert_array_equal(outs[0].sigma_m, outs[1].sigma_m)
     assert loaded.weights_name == str(good) and loaded.provenance["steps"] == 7 and loaded.backend_name == "eager"
+
+
+def test_the_denoiser_of_version_1_stands_beside_the_encoder(tmp_path):
+    older = random_denoiser()
+    checkpoint.save(tmp_path / "both.safetensors", random_encoder(), actions=ACTIONS, denoiser=older)
+    loaded = checkpoint.load(tmp_path / "both.safetensors")
+    state = loaded.denoiser.state_dict()
+    assert all(torch.equal(state[name], value) for name, value in older.state_dict().items())
+    checkpoint.save(tmp_path / "alone.safetensors", random_encoder(), actions=ACTIONS)
+    assert checkpoint.load(tmp_path / "alone.safetensors").denoiser is None

@@ -5,10 +5,7 @@ import math
 
 import pytest
 import torch
-from helpers import random_denoiser, random_seen, tiny_config
 
-from dp3d_core.config import TrainConfig
-from dp3d_core.data.windows import Batch
 from dp3d_core.model import Prediction
 from dp3d_core.model.diffusion import (
     band_mask,
@@ -19,7 +16,6 @@ from dp3d_core.model.diffusion import (
     losses,
     rolling_layout,
 )
-from dp3d_core.training.objective import LAYOUTS, draw_layout, step_losses, weigh
 
 
 def some(*shape, seed=0):
@@ -172,93 +168,8 @@ def test_all_neighbours_outside_cost_nothing():
     assert float(parts["hallucination"]) == 0
 
 
-def test_weighing_is_the_documented_sum():
-    train = TrainConfig(velocity_weight=2.0, bone_weight=3.0, action_weight=5.0, likelihood_weight=7.0,
-                        hallucination_weight=11.0)  # fmt: skip
-    names = ("position", "velocity", "bone", "action", "likelihood", "hallucination")
-    assert weigh({name: 1.0 for name in names}, train) == 1 + 2 + 3 + 5 + 7 + 11
-
-
 def test_bone_lengths_of_a_known_pose():
     pose = torch.zeros(17, 3)
     pose[3] = torch.tensor([0.0, 3.0, 4.0])
     lengths = bone_lengths(pose)
     assert lengths.shape == (16,) and float(lengths.sum()) == 5
-
-
-def random_batch(batch=3, frames=12, reach=1, seed=0):
-    clean = some(batch, frames, 17, 3, seed=seed) * 0.2
-    clean = clean - clean[:, :, :1]
-    neighbours = clean[:, :, None].repeat(1, 1, 2 * reach + 1, 1, 1)
-    neighbours[:, 0, 0], neighbours[:, -1, -1] = torch.nan, torch.nan
-    return Batch(
-        seen=random_seen(batch, frames, seed), pose_m=clean, next_pose_m=neighbours,
-        stamps_s=torch.arange(frames).float().expand(batch, -1) / 30, label=torch.tensor([1, -1, 0])[:batch],
-    )  # fmt: skip
-
-
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("changes", [{}, {"temporal_token": "joint", "joint_layers": 2},
-                                     {"action_prompts": False, "part_prompts": False, "affinity": False,
-                                      "log_variance": False, "hallucinated_frames": 1}],
-                         ids=["frame tokens", "joint tokens", "bare"])  # fmt: skip
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_every_layout_trains_every_parameter_it_should(layout, changes, precision):
-    """Finite losses and gradients; over the layouts only the parts of their own heads get none."""
-    config = tiny_config(**changes)
-    denoiser = random_denoiser(config).train()
-    batch = random_batch(reach=config.hallucinated_frames // 2)
-    train = TrainConfig()
-    # a pass without gradients comes first in "rolling": autocast must not remember its weights
-    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
-        parts = step_losses(denoiser, denoiser, batch, layout, train, torch.Generator().manual_seed(0))
-    assert ("hallucination" in parts) == (config.hallucinated_frames > 1)
-    loss = weigh(parts, train)
-    assert torch.isfinite(loss)
-    loss.backward()
-    without = {name for name, p in denoiser.named_parameters() if p.grad is None or not (p.grad != 0).any()}
-    assert all(torch.isfinite(p.grad).all() for p in denoiser.parameters() if p.grad is not None)
-    if layout == "rolling":  # carries no label
-        without = {name for name in without if not name.startswith("action_encoder")}
-    assert without <= {"prompts.key.bias"}, without  # a softmax does not see a shift of all its scores
-
-
-def test_a_share_of_the_noisy_whole_windows_sees_no_2d_and_none_without_noise():
-    """The prior: blind sequences have real noise to take away."""
-    denoiser, batch, blind = random_denoiser(tiny_config()), random_batch(), []
-
-    def watch(noisy, seen, level, *rest):
-        nothing = (seen == 0).all(-1).all(-1).all(-1)
-        plain = (noisy == 0).all(-1).all(-1).all(-1)
-        assert not (nothing & plain).any()
-        blind.extend(nothing[~plain].tolist())
-        return denoiser(noisy, seen, level, *rest)
-
-    for seed in range(100):
-        draws = torch.Generator().manual_seed(seed)
-        with torch.no_grad():
-            step_losses(denoiser, watch, batch, "offline", TrainConfig(unconditional=0.3), draws)
-    assert len(blind) > 100 and sum(blind) / len(blind) == pytest.approx(0.3, abs=0.1)
-
-
-def test_no_hallucination_before_its_time():
-    denoiser = random_denoiser().train()
-    parts = step_losses(denoiser, denoiser, random_batch(), "causal", TrainConfig(), torch.Generator(), False)
-    assert "hallucination" not in parts
-
-
-def test_layouts_come_by_their_shares_and_by_seed():
-    drawn = [draw_layout(torch.Generator().manual_seed(seed)) for seed in range(300)]
-    assert {name: drawn.count(name) > 20 for name in LAYOUTS} == dict.fromkeys(LAYOUTS, True)
-    assert drawn == [draw_layout(torch.Generator().manual_seed(seed)) for seed in range(300)]
-
-
-def test_same_generator_same_losses():
-    denoiser = random_denoiser().train()
-    for layout in LAYOUTS:
-        values = [
-            float(weigh(step_losses(denoiser, denoiser, random_batch(), layout, TrainConfig(),
-                                    torch.Generator().manual_seed(7)), TrainConfig()))
-            for _ in range(2)
-        ]  # fmt: skip
-        assert values[0] == values[1]

@@ -5,7 +5,6 @@ import pytest
 import torch
 from helpers import by_joint_config, random_denoiser, random_seen, tiny_config
 
-from dp3d_core.backends.graphs import RollingStep
 from dp3d_core.config import PRESETS, ModelConfig
 from dp3d_core.data.actions import ACTIONS
 from dp3d_core.model import Denoiser
@@ -271,39 +270,6 @@ def step_arguments(denoiser, batch=2, rows=3):
     ), config  # fmt: skip
 
 
-def used_parameters(denoiser, rows=1):
-    """Names of the parameters with at least one user in the exported rolling step, and whether it answers alike."""
-    step = RollingStep(denoiser.eval())
-    arguments, _ = step_arguments(denoiser, rows=rows)
-    program = torch.export.export(step, arguments)
-    names = program.graph_signature.inputs_to_parameters
-    used = {names[n.name] for n in program.graph.nodes if n.op == "placeholder" and n.name in names and n.users}
-    for left, right in zip(program.module()(*arguments), step(*arguments)):
-        torch.testing.assert_close(left, right, atol=1e-4, rtol=1e-4)
-    return used
-
-
-@BOTH
-def test_exported_step_has_no_hallucination(config):
-    denoiser = random_denoiser(config)
-    used = used_parameters(denoiser)
-    everything = {f"denoiser.{name}" for name, _ in denoiser.named_parameters()}
-    assert everything - used == {name for name in everything if "hallucinate" in name}
-    assert any("hallucinate" in name for name in everything)
-
-
-@BOTH
-@torch.no_grad()
-def test_first_step_equals_the_first_row_offline(config):
-    denoiser = random_denoiser(config)
-    arguments, _ = step_arguments(denoiser, rows=1)
-    clean, log_variance, logits, *_ = RollingStep(denoiser)(*arguments)
-    offline = denoiser(*arguments[:4], torch.ones(1, 1, 1, dtype=torch.bool))
-    torch.testing.assert_close(clean, offline.clean, atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(log_variance, offline.log_variance, atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(logits, offline.action_logits[:, -1], atol=1e-5, rtol=1e-4)
-
-
 @pytest.mark.parametrize("part", ["action_prompts", "part_prompts", "affinity", "log_variance"])
 def test_every_part_can_be_left_out(part):
     denoiser = random_denoiser(tiny_config(**{part: False}))
@@ -311,7 +277,6 @@ def test_every_part_can_be_left_out(part):
     assert sum(p.numel() for p in denoiser.parameters()) < full
     out = denoiser(*question())
     assert torch.isfinite(out.clean).all() and (out.clean.abs() > 0).any()
-    assert used_parameters(denoiser)
 
 
 def test_conditions_matter_once_film_has_learned():
