@@ -93,6 +93,8 @@ class Checkpoint:
         """What draws motions beside the encoder; None where the file holds none."""
         from dp3d_core.model.motion_denoiser import MotionDenoiser
 
+        if self._denoiser_config is None or self.config is None:
+            return None
         wanted, found = self.config.frame_width, self._denoiser_config.feature_width
         if found != wanted:
             raise WeightsError(f"weights: {self.path}: the denoiser reads {found} features, the encoder has {wanted}")

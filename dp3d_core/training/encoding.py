@@ -18,7 +18,9 @@ LOOKAHEADS = (2, 4)
 def weigh(parts, train):
     """The total loss from its parts, by the weights of a `TrainConfig`."""
     weight = lambda name: 1.0 if name == "position" else getattr(train, f"{name}_weight")  # noqa: E731
-    return sum(weight(name) * value for name, value in parts.items())
+    total = sum(weight(name) * value for name, value in parts.items())
+    assert isinstance(total, torch.Tensor)
+    return total
 
 
 def draw_layout(generator):
