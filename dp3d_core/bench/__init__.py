@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 COLUMNS = (
     "backend", "preset", "people", "mode", "lookahead", "threads", "ms_p50", "ms_p99", "gmac", "gemm_gflops",
@@ -142,13 +143,15 @@ def _starts(networks, presets, people, refused, **options):
 
 
 def _gpu(asked, networks, presets, people, refused, say):
-    import torch
-
     from dp3d_core.bench import gpu
+    from dp3d_core.gpu_check import Check
 
     note = gpu.reason_not() if asked else "not asked for; --gpu times one"
     if note is not None:
         return {"gpu": [], "gpu_note": note}
-    rows, no = gpu.measure(networks, presets, people, (0, 4), say)
-    refused += no
-    return {"gpu": rows, "gpu_note": torch.cuda.get_device_name()}
+    say("the GPU, at most four minutes")
+    with TemporaryDirectory() as folder:
+        chosen = {preset: networks.get(preset) for preset in presets}
+        check = Check(device="cuda", minutes=4, out=Path(folder) / "check.json", networks=chosen, people=people).run()
+    refused += check["refused"]
+    return {"gpu": check["latency"], "gpu_note": check["device"]}

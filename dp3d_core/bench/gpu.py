@@ -1,23 +1,21 @@
-"""The same rolling step on a GPU: CUDA events, CUDA graphs, max-autotune and TensorRT beside each other.
+"""Ways to run the step on a device, and how long they take there: by CUDA events on a GPU, by the clock on a CPU.
 
 Inputs stay on the device: what is timed is the step, not the copies.
 """
 
-from itertools import product
+import time
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
-from dp3d_core.backends.graphs import RollingStep, rolling_example
-from dp3d_core.backends.shape import Shape
-from dp3d_core.backends.tensorrt import TensorRTEngines
 from dp3d_core.bench.limits import limit_ms, linear_shapes, multiply_accumulates, products, weight_bytes
-from dp3d_core.checkpoint import Checkpoint
 
-CALLS = 200
+WAYS = ("eager", "cuda_graph", "compile", "max_autotune", "tensorrt")
 
 
-def reason_not():
+def reason_not() -> str | None:
     """Why nothing can be timed here, in one sentence; None where a GPU is ready."""
     if torch.version.cuda is None:
         return "no GPU part: this PyTorch was built without CUDA"
@@ -26,101 +24,79 @@ def reason_not():
     return None
 
 
-def event_ms(call, calls=CALLS):
-    """Milliseconds of each of `calls` calls, between CUDA events on the current stream."""
-    for _ in range(20):
+def times_ms(call: Callable[[], object], device: str, *, calls: int = 200, seconds: float = 1.0) -> np.ndarray:
+    """Milliseconds of each of at most `calls` calls, as many as fit in `seconds`, five at least."""
+    for _ in range(3):
         call()
-    pairs = [[torch.cuda.Event(enable_timing=True) for _ in range(2)] for _ in range(calls)]
-    for before, after in pairs:
-        before.record()
-        call()
-        after.record()
+    started, found = time.perf_counter(), []
+    if not device.startswith("cuda"):
+        while len(found) < calls and (len(found) < 5 or time.perf_counter() - started < seconds):
+            before = time.perf_counter()
+            call()
+            found.append((time.perf_counter() - before) * 1e3)
+        return np.array(found)
     torch.cuda.synchronize()
-    return np.array([before.elapsed_time(after) for before, after in pairs])
+    while len(found) < calls and (len(found) < 5 or time.perf_counter() - started < seconds):
+        pairs = [[torch.cuda.Event(enable_timing=True) for _ in range(2)] for _ in range(5)]
+        for before, after in pairs:
+            before.record()
+            call()
+            after.record()
+        torch.cuda.synchronize()
+        found += [before.elapsed_time(after) for before, after in pairs]
+    return np.array(found)
 
 
-def replayed(module, inputs):
-    """`module` captured in a CUDA graph on a stream of its own; a function that replays it."""
+def captured(function: Callable, inputs: Sequence[Tensor]) -> tuple[Callable[[], None], Sequence[Tensor]]:
+    """`function` of these inputs as a CUDA graph, captured on a stream of its own: what replays it, and its outputs."""
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
         for _ in range(3):
-            module(*inputs)
+            function(*inputs)
     torch.cuda.current_stream().wait_stream(side)
-    captured = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(captured):
-        module(*inputs)
-    return captured.replay
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        outputs = function(*inputs)
+    return graph.replay, outputs
 
 
-def subjects(encoder, shape, inputs):
-    """(name, type of its products, function making the timed call) of every way to run; inputs on the device."""
-    step = RollingStep(encoder).eval()
+class Runner:
+    """One way to run a step, on inputs that lie on the device: `run()` once, or `step` with NumPy in and out."""
 
-    def half(*given):
-        with torch.autocast(given[0].device.type, torch.bfloat16):
-            return step(*given)
+    def __init__(self, way: str, module: nn.Module, inputs: Sequence[Tensor]):
+        self._inputs = [tensor.clone() for tensor in inputs]
+        if way == "cuda_graph":
+            replay, outputs = captured(module, self._inputs)
+            self.run = lambda: (replay(), outputs)[1]
+        elif way == "tensorrt":
+            from dp3d_core.backends.tensorrt_engine import Engine
+            from dp3d_core.backends.typed import serialized_engine
 
-    def compiled(**options):
-        function = torch.compile(step, fullgraph=True, **options)
-        return lambda: function(*inputs)
+            engine = Engine(serialized_engine(module, self._inputs), inputs[0].device)
+            self.run, self.step = engine.replay, engine
+        else:
+            options = {"mode": "max-autotune"} if way == "max_autotune" else {}
+            function = module if way == "eager" else torch.compile(module, fullgraph=True, **options)
+            self.run = lambda: function(*self._inputs)
 
-    def tensorrt(precision):
-        network = Checkpoint(encoder=encoder, actions=())
-        return TensorRTEngines(network, None, precision=precision).build(shape)[0].replay
-
-    return [
-        ("eager", torch.float32, lambda: lambda: step(*inputs)),
-        ("cuda_graph", torch.float32, lambda: replayed(step, inputs)),
-        ("cuda_graph_bfloat16", torch.bfloat16, lambda: replayed(half, inputs)),
-        ("compile", torch.float32, compiled),
-        ("compile_max_autotune", torch.float32, lambda: compiled(mode="max-autotune")),
-        ("tensorrt_cuda_graph", torch.float32, lambda: tensorrt("float32")),
-        ("tensorrt_cuda_graph_bfloat16", torch.bfloat16, lambda: tensorrt("bfloat16")),
-    ]
-
-
-def limits(encoder, inputs):
-    """{type: columns gmac, gemm_gflops, gb_s, limit_ms} as of the CPU's rows: bare products of the step's own shapes,
-    replayed from a CUDA graph, and its weights read once."""
-    step, found = RollingStep(encoder), {}
-    shapes, mac = linear_shapes(step, inputs), multiply_accumulates(step, inputs)
-    for dtype in (torch.float32, torch.bfloat16):
-        size = weight_bytes(step) * dtype.itemsize // 4
-        read = torch.ones(size // 4, device=inputs[0].device)
-        multiply = products(shapes, dtype, inputs[0].device)
-        best_s = [float(event_ms(replayed(call, ())).min()) / 1e3 for call in (multiply, read.sum)]
-        gflops, gb_s = 2 * sum(m * k * n for m, k, n in shapes) / best_s[0] / 1e9, size / best_s[1] / 1e9
-        found[dtype] = {
-            "gmac": mac / 1e9, "gemm_gflops": gflops, "gb_s": gb_s, "limit_ms": limit_ms(mac, gflops, size, gb_s),
-        }  # fmt: skip
-    return found
+    def step(self, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
+        """See `dp3d_core.backends`."""
+        for tensor, array in zip(self._inputs, arrays, strict=True):
+            tensor.copy_(torch.from_numpy(array))
+        return tuple(output.float().cpu().numpy() for output in self.run())
 
 
-def measure(networks, presets, people, lookaheads, say, device="cuda"):
-    """Rows as in the CPU table, `backend` prefixed with gpu:, and [(what, why not)] of what did not run."""
-    rows, refused = [], []
-    for preset in presets:
-        encoder = networks.get(preset).to(device)
-        for count, lookahead in product(people, lookaheads):
-            inputs = [tensor.to(device) for tensor in rolling_example(encoder, count, lookahead + 1)]
-            with torch.inference_mode():
-                bounds = limits(encoder, inputs)
-            for name, dtype, make in subjects(encoder, Shape(count, lookahead + 1), inputs):
-                say(f"gpu:{name} {preset} people {count} lookahead {lookahead}")
-                try:
-                    with torch.inference_mode():
-                        times = event_ms(make())
-                except Exception as error:  # a compiler may fail in any way; it is reported, and the next is timed
-                    refused.append((f"gpu:{name} {preset} people {count}", f"{type(error).__name__}: {error}"))
-                    continue
-                middle, bound = float(np.median(times)), bounds[dtype]
-                rows.append({
-                    "backend": f"gpu:{name}", "preset": preset, "people": count, "mode": "rolling",
-                    "lookahead": lookahead, "threads": 1, "ms_p50": middle, "ms_p99": float(np.quantile(times, 0.99)),
-                    "gmac": bound["gmac"], "gemm_gflops": bound["gemm_gflops"],
-                    "times_limit": middle / bound["limit_ms"], "ms_min": float(times.min()), "gb_s": bound["gb_s"],
-                    "limit_ms": bound["limit_ms"],
-                })  # fmt: skip
-        encoder.to("cpu")
-    return rows, refused
+def limits(module: nn.Module, inputs: Sequence[Tensor], dtype: torch.dtype) -> dict[str, float]:
+    """Columns gmac, gemm_gflops, gb_s, limit_ms: bare products of the step's own shapes, and its inputs and weights
+    read once."""
+    device = inputs[0].device
+    shapes, mac = linear_shapes(module, inputs), multiply_accumulates(module, inputs)
+    size = weight_bytes(module) * dtype.itemsize // 4 + sum(tensor.numel() * 4 for tensor in inputs)
+    read = torch.ones(size // 4, device=device)
+    best_s = []
+    for call in (products(shapes, dtype, device), read.sum):
+        run = captured(call, ())[0] if device.type == "cuda" else call
+        best_s.append(float(times_ms(run, device.type, seconds=0.2).min()) / 1e3)
+    gflops, gb_s = 2 * sum(m * k * n for m, k, n in shapes) / best_s[0] / 1e9, size / best_s[1] / 1e9
+    return {"gmac": mac / 1e9, "gemm_gflops": gflops, "gb_s": gb_s, "limit_ms": limit_ms(mac, gflops, size, gb_s)}

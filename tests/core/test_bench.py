@@ -63,18 +63,6 @@ def test_command_line_writes_rows_with_all_columns_and_a_plot(tiny, tmp_path, ca
     assert plot_path is None or plot_path.stat().st_size > 1000
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(gpu.reason_not() is not None, reason="needs a GPU")
-def test_the_gpu_part_times_every_way_in_full_rows(tiny):
-    rows, refused = gpu.measure(cases.Networks({"small": tiny}), ("small",), (1, 2), (0, 4), lambda text: None)
-    ways = {"eager", "cuda_graph", "cuda_graph_bfloat16", "compile", "compile_max_autotune"}
-    assert {f"gpu:{way}" for way in ways} <= {row["backend"] for row in rows}
-    for row in rows:
-        assert tuple(row)[: len(bench.COLUMNS)] == bench.COLUMNS and all(value is not None for value in row.values())
-        assert row["times_limit"] == pytest.approx(row["ms_p50"] / row["limit_ms"])
-    assert all("tensorrt" in what for what, _ in refused)
-
-
 def test_a_backend_that_cannot_run_is_listed_as_not_run(tiny, monkeypatch):
     monkeypatch.setattr("dp3d_core.backends.available", lambda: (["eager"], [("cpu", "no openvino")]))
     monkeypatch.setattr(

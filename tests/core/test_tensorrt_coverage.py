@@ -4,6 +4,8 @@
 right and how fast they are, only a GPU can say.
 """
 
+import inspect
+
 import pytest
 import torch
 from tensorrt_without_gpu import imported_torch_tensorrt
@@ -103,3 +105,12 @@ def test_an_engine_builds_ahead_of_time_and_names_its_inputs(torch_tensorrt, net
     # two bytes at least of each weight
     assert len(blob) > 2 * sum(p.numel() for p in network(weights).parameters())
     assert all(name.encode() in blob for name in INPUTS if name != "decay")
+
+
+def test_the_installed_version_takes_what_is_passed(torch_tensorrt):
+    """Read in the sources of 2.6 (where strong typing is an option of its own) and of the version after 2.13."""
+    build = torch_tensorrt.dynamo.convert_exported_program_to_serialized_trt_engine
+    taken = inspect.signature(build).parameters
+    assert {"arg_inputs", "require_full_compilation", "min_block_size", "disable_tf32"} <= set(taken)
+    number = tuple(map(int, torch_tensorrt.__version__.split("+")[0].split(".")[:2]))
+    assert ("use_explicit_typing" in taken) == ((2, 6) <= number < (2, 13))
