@@ -155,19 +155,21 @@ def children(pid):
         ({"video": "/dev/video99"}, "there is no device /dev/video99; is the camera plugged in?"),
         ({"video": "/nowhere/a.mp4"}, "video: no file at /nowhere/a.mp4"),
         ({"video": "GARBAGE"}, "OpenCV cannot read it; convert it to mp4 or avi"),
-        ({}, "no picture from /image for 5 s; nobody publishes it"),
+        ({"model": "MODEL"}, "no picture from /image for 5 s; nobody publishes it"),
     ],
     ids=["environment", "model", "device", "file", "garbage", "topic"],
 )
-def test_what_is_missing_is_one_sentence_and_the_node_lives_on(start, bench, tmp_path, video, parameters, said):
+def test_what_is_missing_is_one_sentence_and_the_node_lives_on(start, bench, tmp_path, video, model, parameters, said):
     (tmp_path / "garbage.mp4").write_bytes(b"no video" * 100)
     files = {"WHITE": video, "GARBAGE": str(tmp_path / "garbage.mp4")}
     if parameters.get("video") in files:
         parameters = parameters | {"video": files[parameters["video"]], "wait_for_subscribers_s": 0.0, "loop": True}
+    if parameters.get("model") == "MODEL":
+        parameters = parameters | {"model": model}
     node = start("detector", **parameters)
     status = bench.diagnostics
     bench.until(lambda: "/detector" in status and said in status["/detector"].message, f"{said!r} in the diagnostics")
-    assert bench.level("/detector") == (2 if parameters else 1) and node.process.poll() is None
+    assert bench.level("/detector") == (1 if said.startswith("no picture") else 2) and node.process.poll() is None
     assert node.interrupt() == 0 and "Traceback" not in node.text()
 
 
