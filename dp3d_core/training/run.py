@@ -25,6 +25,7 @@ from dp3d_core.model.diffusion import causal_mask
 from dp3d_core.model.encoder import Encoder
 from dp3d_core.model.text import bake, load_bank
 from dp3d_core.training.encoding import draw_layout, step_losses, weigh
+from dp3d_core.training.optimizer import MuonAdamW
 from dp3d_core.training.report import Reporter
 from dp3d_core.training.state import Ema, agreed, read_state, refuse_another_run, restore, save_state
 
@@ -82,12 +83,9 @@ class Run:
             _begin_from(self.encoder, start)
         self.encoder.to(device)
         self.ema = Ema(self.encoder, train.ema_decay)
-        decayed = [p for p in self.encoder.parameters() if p.dim() >= 2]
-        plain = [p for p in self.encoder.parameters() if p.dim() < 2]
-        self.optimizer = torch.optim.AdamW(
-            [{"params": decayed, "weight_decay": train.weight_decay}, {"params": plain, "weight_decay": 0.0}],
-            lr=train.learning_rate, betas=(0.9, 0.98),
-        )  # fmt: skip
+        self.optimizer = MuonAdamW(
+            self.encoder, learning_rate=train.learning_rate, weight_decay=train.weight_decay
+        )
         self.generator = torch.Generator().manual_seed(train.seed * 1000 + self.rank)
         self.network = self.encoder
         if world > 1:

@@ -86,7 +86,7 @@ def restore(tensors, encoder, ema, optimizer, generator, rank=0):
     for name, value in part("optimizer.").items():
         index, key = name.split(".", 1)
         state.setdefault(int(index), {})[key] = value
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    optimizer.load_state_dict({"state": state})
     generator.set_state(tensors[_generator_key(rank)])
 
 
