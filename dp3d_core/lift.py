@@ -97,7 +97,6 @@ class Lifter:
         return Streams(
             backend=self._backend,
             model=self.config,
-            groups=self.config.groups,
             actions=self.actions,
             temperature=self.temperatures[f"lookahead {config.lookahead}"],
             cameras=cameras,

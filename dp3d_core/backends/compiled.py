@@ -1,15 +1,16 @@
-"""torch.compile of the step: Inductor on the CPU, max-autotune with CUDA graphs on a GPU. Not TensorRT."""
+"""torch.compile of the step: Inductor on the CPU, max-autotune on a GPU. Not TensorRT."""
 
 import shutil
 import sys
 from importlib.util import find_spec
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from dp3d_core.backends.exported import Exported
 from dp3d_core.backends.shape import Shape, powers_of_two
 from dp3d_core.checkpoint import Checkpoint
+
+if TYPE_CHECKING:
+    from dp3d_core.backends.device_engine import DeviceEngine
 
 
 class CompiledEngines:
@@ -41,26 +42,15 @@ class CompiledEngines:
         """Nothing of it is stored by us."""
         return ""
 
-    def build(self, shape: Shape) -> tuple["Engine", None]:
+    def build(self, shape: Shape) -> tuple["DeviceEngine", None]:
         """An engine; there is no blob."""
-        return Engine(self._network.encoder), None
-
-
-class Engine:
-    """A compiled step as a function of NumPy arrays."""
-
-    def __init__(self, encoder: Any):
         import torch
 
+        from dp3d_core.backends.device_engine import DeviceEngine
         from dp3d_core.backends.graphs import RollingStep
 
-        self._torch, self._device = torch, next(encoder.parameters()).device
-        options = {"mode": "max-autotune"} if self._device.type == "cuda" else {}
-        self._compiled = torch.compile(RollingStep(encoder).eval(), fullgraph=True, dynamic=False, **options)
-
-    def __call__(self, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
-        """See `dp3d_core.backends`."""
-        with self._torch.inference_mode():
-            outputs = self._compiled(*(self._torch.from_numpy(array).to(self._device) for array in arrays))
-            # a CUDA graph's outputs are overwritten by its next replay
-            return tuple(output.cpu().numpy().copy() for output in outputs)
+        network = self._network
+        # the CUDA graph is `resident.Pass`'s, with the memory in it
+        options = {"mode": "max-autotune-no-cudagraphs"} if network.device.startswith("cuda") else {}
+        step = torch.compile(RollingStep(network.encoder).eval(), fullgraph=True, dynamic=False, **options)
+        return DeviceEngine(step, network.config, shape.people, shape.rows, network.device), None

@@ -19,8 +19,10 @@ from dp3d_core.backends.cache import EngineCache, code_digest
 from dp3d_core.backends.exported import Exported
 from dp3d_core.backends.parity import Parity, ParityError
 from dp3d_core.backends.pieces import Pieces
-from dp3d_core.backends.shape import Shape
+from dp3d_core.backends.shape import Shape, powers_of_two
 from dp3d_core.checkpoint import NO_TORCH, Checkpoint, WeightsError
+from dp3d_core.config import ModelConfig
+from dp3d_core.live.memory import HostMemory
 
 MOST_REBUILDS = 3
 log = logging.getLogger(__name__)
@@ -52,6 +54,7 @@ class Served:
         self.counters = self._cache.counters = Counter()
         self._exported = Exported(network, self._cache)
         self._remaining, self._rebuilds = list(builders), 0
+        self._eager_engines: dict[tuple[int, int], Any] = {}
         self.note = why
         self.parity_mm: dict[Shape, float] = {}
         """Millimetres from eager of the engines that serve."""
@@ -110,10 +113,51 @@ class Served:
         self.name = self._eager.name
         return False
 
+    def memory(self, config: ModelConfig, most_people: int) -> Any:
+        """What a stream's network remembers: beside the network where that is on a GPU, else in this process."""
+        if self._network.device == "cpu":
+            return HostMemory(config, most_people)
+        from dp3d_core.backends.resident import ResidentMemory
+
+        return ResidentMemory(config, most_people, self._network.device)
+
+    def device_engine(self, people: int, rows: int) -> Any:
+        """The `DeviceEngine` that takes so many people or, where no engine of that size is ready, as many as it can."""
+        engines = self._ready(people, rows)
+        if engines:
+            self.name = self._target
+            fitting = [size for size in engines if size >= people]
+            return engines[min(fitting) if fitting else max(engines)]
+        self.name = "eager"
+        size = powers_of_two(people)[-1]
+        if (size, rows) not in self._eager_engines:
+            from dp3d_core.backends.device_engine import DeviceEngine
+            from dp3d_core.backends.graphs import RollingStep
+
+            network = self._network
+            step = RollingStep(network.encoder.eval())
+            self._eager_engines[size, rows] = DeviceEngine(step, network.config, size, rows, network.device)
+        return self._eager_engines[size, rows]
+
+    def device_failed(self, error: Exception, rows: int) -> None:
+        """Go on with eager after a `DeviceEngine` broke; raises the error where that was eager already."""
+        self._eager_engines.clear()
+        if self._builder is None:
+            raise error
+        self._replace(error, rows)
+
     def _find(self, people, rows):
         """`Pieces` for this many people; None if eager has to."""
-        if self._builder is None:
+        engines = self._ready(people, rows)
+        if not engines:
             return None
+        self._serving[people, rows] = Pieces(engines, people)
+        return self._serving[people, rows]
+
+    def _ready(self, people, rows):
+        """{number of people: engine} that are ready for these rows; none of them: eager has to."""
+        if self._builder is None:
+            return {}
         sizes = [shape.people for shape in self._engines if shape.rows == rows]
         fits = self._builder.sizes(people)[-1]
         if fits not in sizes and rows not in self._prepared and (fits, rows) not in self._absent:
@@ -123,7 +167,7 @@ class Served:
                 engine = self._load(Shape(fits, rows))
             except Exception as error:  # whatever it is, the stream goes on
                 self._refuse("build_failed", error)
-                return self._find(people, rows)
+                return self._ready(people, rows)
             if engine is not None:
                 self._engines[Shape(fits, rows)] = engine
                 sizes.append(fits)
@@ -131,10 +175,7 @@ class Served:
                 self._say(f"no {self._builder.name} engine for {fits} people at {rows} rows: warm up to build it")
         if not sizes:
             self.counters["unprepared"] += 1
-            return None
-        engines = {size: self._engines[Shape(size, rows)] for size in sizes}
-        self._serving[people, rows] = Pieces(engines, people)
-        return self._serving[people, rows]
+        return {size: self._engines[Shape(size, rows)] for size in sizes}
 
     def _facts(self, shape):
         network = self._network

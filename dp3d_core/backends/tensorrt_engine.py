@@ -1,11 +1,12 @@
-"""One TensorRT engine as a function of NumPy arrays: fixed buffers, captured once as a CUDA graph."""
+"""One TensorRT engine on fixed buffers of a GPU, a `DeviceEngine`."""
 
+from collections.abc import Sequence
 from importlib import import_module
 from types import ModuleType
 
-import numpy as np
 import torch
 
+from dp3d_core.backends.device_engine import DeviceEngine
 from dp3d_core.backends.signature import INPUTS, OUTPUTS
 
 
@@ -15,7 +16,7 @@ def tensorrt_module() -> ModuleType:
     return import_module("tensorrt")
 
 
-class Engine:
+class Engine(DeviceEngine):
     """A deserialised engine. For one thread.
 
     To be made while `device` is the current one; it runs on that one whichever is current then. ValueError where the
@@ -30,43 +31,20 @@ class Engine:
             raise ValueError("TensorRT refused the engine: it is of another GPU or version")
         inputs, outputs = tensor_names(tensorrt, self._engine)
         self._context = self._engine.create_execution_context()
-        self._inputs, self._outputs = ([self._buffer(name, device) for name in side] for side in (inputs, outputs))
-        self._host = [torch.zeros(buffer.shape, pin_memory=True) for buffer in self._outputs]
-        self._stream = torch.cuda.Stream(device)
-        # the buffers are filled with zeros on the current stream
-        self._stream.wait_stream(torch.cuda.current_stream(device))
-        with torch.cuda.stream(self._stream):
-            for _ in range(2):
-                self._execute()
-        self._stream.synchronize()
-        self._graph = torch.cuda.CUDAGraph()
-        # other threads may use the GPU meanwhile, as a detector does
-        with torch.cuda.graph(self._graph, stream=self._stream, capture_error_mode="thread_local"):
-            self._execute()
+        self.inputs, self._outputs = ([self._buffer(name, device) for name in side] for side in (inputs, outputs))
+        # the buffers are filled with zeros on the current stream; streams of others start behind that
+        torch.cuda.current_stream(device).synchronize()
 
     def _buffer(self, name, device):
         buffer = torch.zeros(tuple(self._engine.get_tensor_shape(name)), device=device)
         self._context.set_tensor_address(name, buffer.data_ptr())
         return buffer
 
-    def _execute(self):
+    def run(self) -> Sequence[torch.Tensor]:
+        """The outputs, after a run on the current stream: in the buffers that the next run overwrites."""
         if not self._context.execute_async_v3(torch.cuda.current_stream().cuda_stream):
             raise RuntimeError("TensorRT could not run the engine")
-
-    def replay(self) -> None:
-        """One run on the buffers as they are; for timing."""
-        self._graph.replay()
-
-    def __call__(self, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
-        """See `dp3d_core.backends`."""
-        with torch.cuda.stream(self._stream):
-            for buffer, array in zip(self._inputs, arrays, strict=True):
-                buffer.copy_(torch.from_numpy(array))
-            self._graph.replay()
-            for host, buffer in zip(self._host, self._outputs, strict=True):
-                host.copy_(buffer, non_blocking=True)
-            self._stream.synchronize()
-        return tuple(host.numpy().copy() for host in self._host)
+        return self._outputs
 
 
 def tensor_names(tensorrt: ModuleType, engine) -> tuple[list[str], list[str]]:

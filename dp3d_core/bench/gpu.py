@@ -74,7 +74,11 @@ class Runner:
             from dp3d_core.backends.typed import serialized_engine
 
             engine = Engine(serialized_engine(module, self._inputs), inputs[0].device)
-            self.run, self.step = engine.replay, engine
+            self._inputs = engine.inputs
+            for buffer, tensor in zip(self._inputs, inputs, strict=True):
+                buffer.copy_(tensor)
+            replay, outputs = captured(lambda *_: engine.run(), ())
+            self.run = lambda: (replay(), outputs)[1]
         else:
             options = {"mode": "max-autotune"} if way == "max_autotune" else {}
             function = module if way == "eager" else torch.compile(module, fullgraph=True, **options)

@@ -21,9 +21,10 @@ from dp3d_core.geometry.placement import Placed, Placement, Seen, World
 from dp3d_core.geometry.proportions import stature_m
 from dp3d_core.geometry.uncertainty import one_sigma
 from dp3d_core.geometry.viewpoint import Viewpoint, look
+from dp3d_core.live.memory import HostMemory, Rows, rows_of
 from dp3d_core.live.roster import Observations, Roster
 from dp3d_core.live.stream import Stream
-from dp3d_core.live.tracks import Person, Rows, Tracks
+from dp3d_core.live.tracks import Person, Tracks
 from dp3d_core.skeleton import joint_set
 from dp3d_core.types import USED, Frame, Skeletons
 
@@ -31,8 +32,6 @@ UNSEEN_SPEED_M_S = 0.25
 """How fast the standard deviation of a joint grows while its person is not seen."""
 FIRST_INTERVAL_S = 1 / 30
 """A person's first frame has no interval: count it as one of 30 a second."""
-LARGEST_ANSWER = 1e6
-"""Network units: whatever is not below, as NaN is not, comes of a broken engine or of broken weights."""
 _POOL_RATES = (-1 / np.array(POOL_TIMES_S)).astype(np.float32)
 
 
@@ -64,7 +63,6 @@ class Streams(Mapping):
         *,
         backend: Any,
         model: ModelConfig,
-        groups: int,
         actions: tuple[str, ...],
         temperature: float,
         cameras: Mapping[Any, Camera],
@@ -73,7 +71,13 @@ class Streams(Mapping):
         if not cameras:
             raise ValueError("cameras: expected one or more {name: Camera}, got none")
         self.config, self.backend = config, backend
-        self.tracks = Tracks(model, groups, config.max_people * len(cameras), config.lookahead + 1, len(cameras))
+        self.tracks = Tracks(
+            model,
+            config.max_people * len(cameras),
+            config.lookahead + 1,
+            len(cameras),
+            getattr(backend, "memory", HostMemory),
+        )
         source = joint_set(config.joint_set)
         self._rosters = {
             name: Roster(number=number, name=name, camera=camera, source=source, tracks=self.tracks)
@@ -192,28 +196,21 @@ class Streams(Mapping):
         """
         tracks = self.tracks
         decay = np.exp(np.array(dt_s, np.float32)[:, None] * _POOL_RATES)
-        keys, values, filled, pooled = tracks.memory(rows)
-        answer = self.backend.step(
+        slots = [(people_of, roster.passes % tracks.cached) for roster, _, people_of in parts]
+        answer, broken = tracks.memory.step(
+            self.backend,
+            rows,
+            slots,
             tracks.seen[rows],
             tracks.up[rows],
             self._phases(len(people), parts),
-            keys,
-            values,
-            filled,
-            pooled,
+            tracks.filled[rows],
             decay,
         )
-        broken = _broken(answer)
-        if broken:
-            answer = [array.copy() for array in answer]
-            for array in answer:
-                array[broken] = 0
-        pose, log_variance, _, logits, _, new_keys, new_values, new_pooled = answer
-        tracks.pose[rows], tracks.pooled[rows] = pose, new_pooled
-        for roster, _, part in parts:
-            first = people[part.start].row
-            own = slice(first, first + part.stop - part.start)
-            tracks.remember(own, roster.passes % tracks.cached, new_keys[part], new_values[part])
+        pose, log_variance, _, logits, _ = answer
+        tracks.pose[rows] = pose
+        for (roster, _, part), (_, slot) in zip(parts, slots):
+            tracks.filled[rows_of(rows, part), slot] = 1
             roster.passes += 1
             roster.count("not_finite_answer", sum(part.start <= index < part.stop for index in broken))
         for person in people:
@@ -404,12 +401,3 @@ def _up_sigma_rad(parts: list[Part]) -> np.ndarray:
         pose = seen.newest.pose
         sigmas += [0.0 if pose is None else pose.up_sigma_rad] * (people.stop - people.start)
     return np.array(sigmas)
-
-
-def _broken(answer) -> list[int]:
-    """Whose share of the network's answer (arrays (P, ...)) is not finite: their indices, most often none."""
-    # one product of each array is cheaper than looking at every number
-    if sum([float(np.vdot(array, array)) for array in answer]) < LARGEST_ANSWER**2:
-        return []
-    whole = [(np.abs(array) < LARGEST_ANSWER).reshape(len(array), -1).all(1) for array in answer]
-    return np.flatnonzero(~np.all(whole, 0)).tolist()

@@ -3,22 +3,20 @@
 The people of each camera lie together, camera after camera, without holes: the network takes those of one camera or of
 neighbouring ones as a view, and nobody's cache is copied when a frame arrives.
 """
-# M most people, W working window, C cached frames, L blocks, G groups, D width, S pooling times, H pooled features
+# M most people, W working window, C cached frames
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from dp3d_core.config import POOL_TIMES_S, POOL_WIDTH, ModelConfig
+from dp3d_core.config import ModelConfig
 from dp3d_core.geometry.gaps import forgotten
 from dp3d_core.geometry.placement import Placement
 from dp3d_core.geometry.proportions import Proportions
 from dp3d_core.geometry.viewpoint import Viewpoint
-
-Rows = slice | np.ndarray
-"""Rows of people that lie together, else their indices: reading those makes copies."""
+from dp3d_core.live.memory import HostMemory, Rows
 
 
 class Person:
@@ -41,21 +39,25 @@ class Person:
 
 
 class Tracks:
-    """Rows of all people. `config` is a `ModelConfig`; `groups` the encoder's temporal token groups."""
+    """Rows of all people. memory: makes what the network remembers of at most so many people."""
 
-    def __init__(self, config: ModelConfig, groups: int, most_people: int, window: int, cameras: int = 1):
+    def __init__(
+        self,
+        config: ModelConfig,
+        most_people: int,
+        window: int,
+        cameras: int = 1,
+        memory: Callable[[ModelConfig, int], Any] = HostMemory,
+    ):
         f32 = np.float32
         self.window = window
         self.cached = config.window_frames - 1
         self.people: list[list[Person]] = [[] for _ in range(cameras)]
         """Of each camera, in the order of their rows."""
-        # as many rows again, never touched: a pass that is filled up to the size of an engine reads beyond its people
+        self.memory = memory(config, most_people)
+        # as many rows again, as in `HostMemory`
         most_people *= 2
-        cache = (most_people, config.frame_layers, groups, self.cached, config.frame_width)
-        # the network's memory
-        self.keys, self.values = np.zeros(cache, f32), np.zeros(cache, f32)
         self.filled = np.zeros((most_people, self.cached + window), f32)
-        self.pooled = np.zeros((most_people, len(POOL_TIMES_S), POOL_WIDTH + 1), f32)
         # the working window, oldest first
         self.pose = np.zeros((most_people, window, 17, 3), f32)
         """What the last pass made of each frame, network units."""
@@ -67,9 +69,8 @@ class Tracks:
         self.gaps = forgotten(most_people)
         """When and where each joint was last seen."""
         self._window_arrays = (self.seen, self.up, self.rotation, self.rays)
-        self._arrays = (self.keys, self.values, self.filled, self.pooled, self.pose, self.gaps, *self._window_arrays)
+        self._arrays = (self.filled, self.pose, self.gaps, *self._window_arrays)
         self.bones, self.placement = Proportions(most_people), Placement(most_people)
-        self._views = {}
 
     def __len__(self) -> int:
         return sum(map(len, self.people))
@@ -98,6 +99,7 @@ class Tracks:
         for array in self._arrays:
             array[row] = 0
         self.gaps[row] = forgotten(1)
+        self.memory.clear(row)
         self.bones.clear(row)
         self.placement.clear(row)
 
@@ -119,6 +121,7 @@ class Tracks:
         left, person.row = person.row, row
         for array in self._arrays:
             array[row] = array[left]
+        self.memory.move(left, row)
         self.bones.move(left, row)
         self.placement.move(left, row)
         return left
@@ -132,16 +135,6 @@ class Tracks:
             return people, slice(people[0].row, people[-1].row + 1)
         return people, np.array([person.row for person in people])
 
-    def memory(self, rows: Rows) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Keys, values, filled and pooled of rows as given by `of`."""
-        if not isinstance(rows, slice):
-            return self.keys[rows], self.values[rows], self.filled[rows], self.pooled[rows]
-        # the same objects every frame: an engine then knows that it need not be told again where to read
-        key = rows.start, rows.stop
-        if key not in self._views:
-            self._views[key] = self.keys[rows], self.values[rows], self.filled[rows], self.pooled[rows]
-        return self._views[key]
-
     def shift(self, rows: Rows, people: list[Person]) -> None:
         """Make room for a new frame at the end of the working windows."""
         if self.window > 1:
@@ -150,9 +143,3 @@ class Tracks:
         for person in people:
             if person.frames < self.window:
                 self.filled[person.row, -person.frames - 1 :] = 1
-
-    def remember(self, rows: slice, slot: int, keys: np.ndarray, values: np.ndarray) -> None:
-        """Put the newest frame's keys and values (P, L, G, D) of one camera's rows (slice) into slot of their rings."""
-        self.keys[rows, :, :, slot] = keys
-        self.values[rows, :, :, slot] = values
-        self.filled[rows, slot] = 1

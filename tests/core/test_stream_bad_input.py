@@ -601,5 +601,5 @@ def test_any_sequence_of_frames_is_survived(frames, lookahead):
         if stream.latest is not None:
             assert_finite(stream.latest)
         tracks = stream._streams.tracks
-        for array in (tracks.keys, tracks.pooled, tracks.seen, tracks.pose):
+        for array in (tracks.memory.keys, tracks.memory.pooled, tracks.seen, tracks.pose):
             assert np.isfinite(array[: len(tracks)]).all()

@@ -75,7 +75,7 @@ class FakeLifter:
         from dp3d_core.live.streams import Streams
 
         return Streams(
-            backend=self._backend, model=MODEL, groups=1, actions=ACTIONS, temperature=1.0, cameras=cameras,
+            backend=self._backend, model=MODEL, actions=ACTIONS, temperature=1.0, cameras=cameras,
             config=from_dict(StreamConfig, options),
         )  # fmt: skip
 
