@@ -1,7 +1,8 @@
 """What PyTorch makes of the weights once: the graph for OpenVINO, and eager's answers, which engines are held to.
 
-Both lie in the cache beside the engines, and a process that finds them there needs no PyTorch. Where they are missing,
-this process makes them if it has loaded PyTorch anyway. Else another process does: a node stays small and goes on.
+Both lie beside the shipped weights (`shipped`), those of others in the cache beside the engines, and a process that
+finds them there needs no PyTorch. Where they are missing, this process makes them if it has loaded PyTorch anyway. Else
+another process does: a node stays small and goes on.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import numpy as np
 from safetensors.numpy import load, save, save_file
 
 from dp3d_core import checkpoint
+from dp3d_core.backends import shipped
 from dp3d_core.backends.cache import EngineCache, code_digest
 from dp3d_core.backends.signature import OUTPUTS
 from dp3d_core.backends.walk import stream_answers
@@ -34,13 +36,13 @@ class Exported:
     def answers(self, rows: int) -> list[np.ndarray]:
         """`walk.stream_answers` of eager PyTorch in float32."""
         if rows not in self._answers:
-            found = load(bytes(self._get("answers", rows)))
+            found = self._get("answers", rows)
             self._answers[rows] = [found[name] for name in OUTPUTS]
         return self._answers[rows]
 
     def graph(self, rows: int) -> tuple[bytes, bytes]:
         """OpenVINO's description of the step for any number of people, and its weights."""
-        found = load(bytes(self._get("graph", rows)))
+        found = self._get("graph", rows)
         return found["description"].tobytes(), found["weights"].tobytes()
 
     def _facts(self, rows):
@@ -49,9 +51,12 @@ class Exported:
     def _get(self, kind, rows):
         blob = self._cache.load(kind, self._facts(rows))
         if blob is not None:
-            return blob
+            return load(bytes(blob))
+        found = shipped.read(self._network, kind, rows)
+        if found is not None:
+            return found
         if sys.modules.get("torch") is not None or self._network.path is None:
-            made = {kind: save(_MAKERS[kind](self._network, rows))}
+            made = {kind: save(MAKERS[kind](self._network, rows))}
         elif find_spec("torch") is not None:
             made = self._by_another_process(rows)
         else:
@@ -61,7 +66,7 @@ class Exported:
             )
         for name, content in made.items():
             self._cache.store(name, self._facts(rows), content)
-        return made[kind]
+        return load(made[kind])
 
     def _by_another_process(self, rows):
         root = str(Path(__file__).parents[2])
@@ -102,7 +107,7 @@ def _make_graph(network, rows):
     return {name: np.frombuffer(part, np.uint8) for name, part in zip(("description", "weights"), parts)}
 
 
-_MAKERS = {"answers": _make_answers, "graph": _make_graph}
+MAKERS = {"answers": _make_answers, "graph": _make_graph}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -124,7 +129,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     except ValueError as error:
         print(error, file=sys.stderr)
         raise SystemExit(2) from None
-    for kind, make in _MAKERS.items():
+    for kind, make in MAKERS.items():
         if kind != "graph" or find_spec("openvino") is not None:
             save_file(make(network, given.rows), given.out / kind)
 

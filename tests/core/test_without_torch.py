@@ -13,10 +13,14 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from dp3d_core import checkpoint
-from dp3d_core.backends import cache
+from dp3d_core.backends import cache, shipped
 from dp3d_core.backends.cache import EngineCache
-from dp3d_core.backends.exported import Exported
+from dp3d_core.backends.eager import Eager
+from dp3d_core.backends.exported import MAKERS, Exported
+from dp3d_core.backends.parity import Parity
+from dp3d_core.backends.signature import OUTPUTS
 from dp3d_core.checkpoint import WeightsError
+from dp3d_core.config import LOOKAHEADS
 from dp3d_core.data.actions import ACTIONS
 
 pytestmark = pytest.mark.skipif(find_spec("openvino") is None, reason="openvino is not installed")
@@ -173,7 +177,7 @@ def test_the_other_process_ends_with_this_one(weights, tmp_path):
 
 def test_answers_are_asked_of_eager_once(weights, tmp_path, monkeypatch):
     first = exported(weights, tmp_path).answers(1)
-    monkeypatch.setattr("dp3d_core.backends.exported._MAKERS", {})
+    monkeypatch.setattr("dp3d_core.backends.exported.MAKERS", {})
     for found, expected in zip(exported(weights, tmp_path).answers(1), first, strict=True):
         assert (found == expected).all()
 
@@ -187,3 +191,63 @@ def test_what_was_not_used_for_longest_is_removed(tmp_path, monkeypatch):
     assert engines.load("engine", "a") is not None
     engines.store("engine", "d", bytes(1000))
     assert [engines.load("engine", key) is not None for key in "abcd"] == [True, False, True, True]
+
+
+# --- what ships beside the weights -----------------------------------------------------------------------------------
+
+
+ships = pytest.mark.skipif(
+    not shipped.beside(checkpoint.locate("small"), "graph", 1).exists(), reason="nothing ships: run `dp3d ship`"
+)
+
+
+@ships
+def test_shipped_weights_start_without_it_and_without_a_cache(tmp_path):
+    said = run("missing", "small", tmp_path)
+    assert said["served"] == "cpu" and said["counters"] == {"cache_miss": 2} and not said["note"].count("eager")
+
+
+@ships
+@pytest.mark.parametrize("lookahead", LOOKAHEADS)
+def test_what_ships_is_of_these_weights_and_this_network(lookahead, tmp_path):
+    """Where it fails: `dp3d ship` writes the files anew."""
+    network = checkpoint.load("small")
+    answers = shipped.read(network, "answers", 1 + lookahead)
+    assert answers is not None and shipped.read(network, "graph", 1 + lookahead) is not None, "dp3d ship"
+    eager = Eager(network.encoder).step
+    parity = Parity(lambda rows: [answers[name] for name in OUTPUTS], network.config, "float32")
+    assert parity.check(eager, 4, 1 + lookahead).joints_mm < 0.01
+    for kind in ("answers", "graph"):
+        assert shipped.beside(network.path, kind, 1 + lookahead).stat().st_size < 200_000
+
+
+@pytest.fixture
+def beside(weights, tmp_path):
+    """A copy of the tiny weights with what ships beside them."""
+    copy = tmp_path / "copy.safetensors"
+    copy.write_bytes(weights.read_bytes())
+    shipped.command(shipped.ShipOptions(weights=str(copy)))
+    return copy
+
+
+def test_a_graph_read_back_is_the_one_that_was_written(beside):
+    network = checkpoint.load(beside)
+    made = MAKERS["graph"](network, 3)
+    shipped.write(network, "graph", 3, made)
+    found = shipped.read(network, "graph", 3)
+    assert all((made[name] == found[name]).all() for name in ("description", "weights"))
+
+
+def test_what_ships_with_other_weights_is_left_and_what_is_damaged_is_named(beside):
+    files = {kind: shipped.beside(beside, kind, 1) for kind in ("graph", "answers")}
+    other = beside.with_name("other.safetensors")
+    checkpoint.save(other, network(seed=1), actions=tuple(ACTIONS))
+    for kind, path in files.items():
+        shipped.beside(other, kind, 1).write_bytes(path.read_bytes())
+        assert shipped.read(checkpoint.read(other), kind, 1) is None
+        assert shipped.read(checkpoint.read(beside), kind, 1) is not None
+        path.write_bytes(path.read_bytes()[:1000])
+        with pytest.raises(ValueError, match=f"{path.name} is damaged .*; install dp3d again, or remove it"):
+            shipped.read(checkpoint.read(beside), kind, 1)
+        path.unlink()
+        assert shipped.read(checkpoint.read(beside), kind, 1) is None
