@@ -4,7 +4,8 @@
 import torch
 from torch import Tensor, nn
 
-from dp3d_core.model.encoder import SEEN_CHANNELS, UP_CHANNELS, Context, Encoder
+from dp3d_core.model.encoder import UP_CHANNELS, Encoder
+from dp3d_core.model.trunk import SEEN_CHANNELS, Context
 
 
 class RollingStep(nn.Module):

@@ -7,8 +7,6 @@ flow of Lu & Song, 2024, arXiv 2410.11081, with coloured noise). Knows no networ
 """
 # B batch, T frames, J = 17 joints, S kernel scales
 
-import math
-
 import numpy as np
 import torch
 
@@ -106,8 +104,3 @@ def fit_statistics(residual, stamps_s):
     share = torch.cat([share[:-1] / share[:-1].sum() * (1 - WHITE_SHARE), torch.tensor([WHITE_SHARE]).double()])
     spread[0] = 1.0  # no division by zero: the root's residual is 0
     return spread.float(), factor.float(), share.float()
-
-
-def angles(level):
-    """Noise level in [0, 1] to the angle in [0, pi / 2]."""
-    return level * (math.pi / 2)

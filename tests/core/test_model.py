@@ -34,7 +34,7 @@ def question(batch=2, rows=8, window=6, seed=0):
 def test_shapes_root_at_origin_and_variance_in_range(config):
     out = random_denoiser(config)(*question())
     assert out.clean.shape == (2, 8, 17, 3) and out.log_variance.shape == (2, 8, 17)
-    assert out.action_logits.shape == (2, 8, len(ACTIONS)) and out.neighbours is None
+    assert out.action_logits.shape == (2, 8, len(ACTIONS))
     assert (out.clean[:, :, 0] == 0).all()
     assert out.log_variance.min() >= -9 and out.log_variance.max() <= 3
 
@@ -251,23 +251,6 @@ def test_action_is_read_from_the_2d_alone():
     arguments[0] = arguments[0] + 1
     arguments[2] = arguments[2] * 0.5
     torch.testing.assert_close(denoiser(*arguments).action_logits, before, rtol=0, atol=0)
-
-
-@BOTH
-def test_hallucination_heads_speak_in_training_only(config):
-    denoiser = random_denoiser(config)
-    assert denoiser.train()(*question()).neighbours.shape == (2, 8, 2, 17, 3)
-    assert (denoiser(*question()).neighbours[..., 0, :] == 0).all()
-    assert denoiser.eval()(*question()).neighbours is None
-
-
-def step_arguments(denoiser, batch=2, rows=3):
-    config = denoiser.config
-    context = denoiser.empty_context(batch, rows)
-    return (
-        torch.zeros(batch, rows, 17, 3), random_seen(batch, rows), torch.ones(batch, rows), torch.zeros(batch, rows),
-        context.keys, context.values, context.filled, context.pooled, torch.ones(batch, len(POOL_TIMES_S)),
-    ), config  # fmt: skip
 
 
 @pytest.mark.parametrize("part", ["action_prompts", "part_prompts", "affinity", "log_variance"])
