@@ -106,20 +106,6 @@ def label(description: str) -> int:
     return ACTIONS.index(named[0]) if len(named) == 1 else NO_LABEL
 
 
-def action_index(name: str) -> int:
-    """Index of a class by its name in ACTIONS; ValueError lists the known ones."""
-    if name not in ACTIONS:
-        raise ValueError(f"action: expected one of {', '.join(ACTIONS)}; got {name!r}")
-    return ACTIONS.index(name)
-
-
 def clip_labels(motions: Motions) -> np.ndarray:
     """Class of every clip, (C,) int64, NO_LABEL where its description is unclear."""
     return np.array([label(action) for action in motions.actions], dtype=np.int64)
-
-
-def minutes_per_action(motions: Motions) -> dict[str, float]:
-    """Minutes of motion of every class, and under "no label" what has none."""
-    labels, minutes = clip_labels(motions), motions.frames_per_clip / motions.fps / 60
-    counted = {name: float(minutes[labels == index].sum()) for index, name in enumerate(ACTIONS)}
-    return {**counted, "no label": float(minutes[labels == NO_LABEL].sum())}

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from dataclasses import asdict, dataclass, fields
 
 import torch
 from torch import Tensor
@@ -104,25 +103,9 @@ class DetectorNoise:
         zero = {f.name: 0.0 for f in fields(cls) if f.name.endswith(sizes)}
         return cls(**zero, joint_scale=(1.0,) * J, constant_confidence=True)
 
-    @classmethod
-    def gaussian(cls, fraction: float) -> DetectorNoise:
-        """Independent Gaussian noise in every frame and joint: std per axis `fraction` of the height, confidence 1."""
-        return replace(cls.none(), white_frac=fraction)
-
     def to_dict(self) -> dict[str, object]:
         """Plain numbers and a list, ready for JSON."""
         return {**asdict(self), "joint_scale": list(self.joint_scale)}
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> DetectorNoise:
-        """Inverse of `to_dict`; missing keys take their defaults, unknown ones raise ValueError."""
-        unknown = sorted(set(values) - {f.name for f in fields(cls)})
-        if unknown:
-            raise ValueError(f"detector noise: unknown keys {unknown}; choose from {[f.name for f in fields(cls)]}")
-        values = dict(values)
-        if "joint_scale" in values:
-            values["joint_scale"] = tuple(values["joint_scale"])
-        return cls(**values)
 
 
 def person_height_px(keypoints_px: Tensor) -> Tensor:

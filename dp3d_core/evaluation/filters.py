@@ -1,60 +1,17 @@
 """What a smoother on raw joint trajectories can do without learning: the baselines beside which smoothness is reported.
 
-`OneEuro` and `Exponential` are causal: `step(stamp_s, x)` per frame, `reset()` between tracks, `filter_sequence` for a
+`OneEuro` is causal: `step(stamp_s, x)` per frame, `reset()` between tracks, `filter_sequence` for a
 whole sequence. `savitzky_golay` looks ahead by half its window. Any array of metres will do for x, and time comes in as
 real stamps; a stamp of 0 is a stamp like any other. Missing values are refused: fill or cut them first.
 """
 # T frames, J joints
 
-from math import exp, pi
+from math import pi
 
 import numpy as np
 
 
-class CausalFilter:
-    """A filter that answers each frame from that frame and the past: one state, of which a reset leaves nothing."""
-
-    def __init__(self):
-        self.reset()
-
-    def reset(self):
-        """Forget everything; the next step is a first step."""
-        self._stamp_s = 0.0
-        self._state = None
-
-    def step(self, stamp_s, x):
-        """The filtered value at `stamp_s` (seconds, increasing), float64 of x's shape; the first is x itself."""
-        x = np.array(x, dtype=np.float64)
-        if not np.isfinite(x).all():
-            raise ValueError("x: expected finite values, got NaN or infinity; skip the frame, or fill it first")
-        if not np.isfinite(stamp_s):
-            raise ValueError(f"stamp_s: expected finite seconds, got {stamp_s}")
-        if self._state is None:
-            state = self._start(x)
-        else:
-            step_s = float(stamp_s) - self._stamp_s
-            if step_s <= 0:
-                raise ValueError(
-                    f"stamp_s: expected more than the last, {self._stamp_s}, got {stamp_s}; reset() to go back"
-                )
-            if x.shape != self._state[0].shape:
-                raise ValueError(
-                    f"x: expected shape {self._state[0].shape} as before, got {x.shape}; reset() to change it"
-                )
-            state = self._advance(self._state, step_s, x)
-        self._stamp_s, self._state = float(stamp_s), state
-        return state[0].copy()
-
-    def _start(self, x):
-        """The state (filtered value first) after the first value."""
-        raise NotImplementedError
-
-    def _advance(self, state, step_s, x):
-        """The state after `x`, `step_s` seconds after the last value."""
-        raise NotImplementedError
-
-
-class OneEuro(CausalFilter):
+class OneEuro:
     """The 1€ filter: a low pass whose cutoff rises with speed (Casiez, Roussel and Vogel 2012, algorithm 1).
 
     Each coordinate has its own cutoff, `min_cutoff_hz + beta_hz_per_m_s · |speed|`. Lower `min_cutoff_hz` against
@@ -71,13 +28,38 @@ class OneEuro(CausalFilter):
         self.min_cutoff_hz = min_cutoff_hz
         self.beta_hz_per_m_s = beta_hz_per_m_s
         self.derivative_cutoff_hz = derivative_cutoff_hz
-        super().__init__()
+        self.reset()
 
-    @staticmethod
-    def _start(x):
-        return x, np.zeros_like(x)
+    def reset(self):
+        """Forget everything; the next step is a first step."""
+        self._stamp_s = 0.0
+        self._state = None
+
+    def step(self, stamp_s, x):
+        """The filtered value at `stamp_s` (seconds, increasing), float64 of x's shape; the first is x itself."""
+        x = np.array(x, dtype=np.float64)
+        if not np.isfinite(x).all():
+            raise ValueError("x: expected finite values, got NaN or infinity; skip the frame, or fill it first")
+        if not np.isfinite(stamp_s):
+            raise ValueError(f"stamp_s: expected finite seconds, got {stamp_s}")
+        if self._state is None:
+            state = x, np.zeros_like(x)
+        else:
+            step_s = float(stamp_s) - self._stamp_s
+            if step_s <= 0:
+                raise ValueError(
+                    f"stamp_s: expected more than the last, {self._stamp_s}, got {stamp_s}; reset() to go back"
+                )
+            if x.shape != self._state[0].shape:
+                raise ValueError(
+                    f"x: expected shape {self._state[0].shape} as before, got {x.shape}; reset() to change it"
+                )
+            state = self._advance(self._state, step_s, x)
+        self._stamp_s, self._state = float(stamp_s), state
+        return state[0].copy()
 
     def _advance(self, state, step_s, x):
+        """The state (filtered value, speed) after `x`, `step_s` seconds after the last value."""
         previous, speed = state
         # against the last filtered value, as the paper has it; some published codes take the last raw one
         speed = speed + _gain(self.derivative_cutoff_hz, step_s) * ((x - previous) / step_s - speed)
@@ -88,23 +70,6 @@ class OneEuro(CausalFilter):
 def _gain(cutoff_hz, step_s):
     """Smoothing factor α = 1 / (1 + τ/Te) with τ = 1/(2π fc), eq. (5)–(6) of the 1€ paper."""
     return 1.0 / (1.0 + 1.0 / (2.0 * pi * cutoff_hz * step_s))
-
-
-class Exponential(CausalFilter):
-    """Exponential smoothing with a time constant, exact for any frame spacing: what is old fades as exp(−Δt/τ)."""
-
-    def __init__(self, *, time_constant_s=0.1):
-        if not time_constant_s > 0:
-            raise ValueError(f"time_constant_s: expected more than 0 seconds, got {time_constant_s}")
-        self.time_constant_s = time_constant_s
-        super().__init__()
-
-    @staticmethod
-    def _start(x):
-        return (x,)
-
-    def _advance(self, state, step_s, x):
-        return (x + exp(-step_s / self.time_constant_s) * (state[0] - x),)
 
 
 def filter_sequence(causal, stamps_s, joints_m):

@@ -165,18 +165,3 @@ def heatmap_energy(cells, heatmaps):
     total = score + LEAST_SCORE
     gradient = -torch.stack([slope_x, slope_y], -1) / total[..., None] * inside[..., None]
     return -torch.log(total), gradient, score
-
-
-class HeatmapEnergy(torch.autograd.Function):
-    """`heatmap_energy` as a differentiable function of the cells, with its analytic gradient."""
-
-    @staticmethod
-    def forward(context, cells, heatmaps):
-        energy, gradient, _ = heatmap_energy(cells, heatmaps)
-        context.save_for_backward(gradient)
-        return energy
-
-    @staticmethod
-    def backward(context, received):
-        (gradient,) = context.saved_tensors
-        return received[..., None] * gradient, None

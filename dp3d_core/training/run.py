@@ -83,9 +83,7 @@ class Run:
             _begin_from(self.encoder, start)
         self.encoder.to(device)
         self.ema = Ema(self.encoder, train.ema_decay)
-        self.optimizer = MuonAdamW(
-            self.encoder, learning_rate=train.learning_rate, weight_decay=train.weight_decay
-        )
+        self.optimizer = MuonAdamW(self.encoder, learning_rate=train.learning_rate, weight_decay=train.weight_decay)
         self.generator = torch.Generator().manual_seed(train.seed * 1000 + self.rank)
         self.network = self.encoder
         if world > 1:

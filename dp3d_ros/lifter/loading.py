@@ -34,11 +34,6 @@ class Loading:
         """Seconds since it began."""
         return time.perf_counter() - self._started_s
 
-    @property
-    def finished(self) -> bool:
-        """Whether there is a result."""
-        return self._lifter is not None or self._error is not None
-
     def result(self) -> Any:
         """The lifter, with its engines built; waits for it, and raises what went wrong."""
         self._thread.join()

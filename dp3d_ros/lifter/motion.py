@@ -19,7 +19,7 @@ class LinkTurns:
         self._before: dict[int, np.ndarray] = {}
 
     def follow(self, skeletons: Skeletons) -> np.ndarray:
-        """(P, L, 3, 3), see `dp3d_ros.messages.tf.link_rotations`."""
+        """(P, L, 3, 3), each link's axes, see `dp3d_ros.messages.tf`."""
         new = np.full((len(LINK_NAMES), 3, 3), np.nan)
         before = [self._before.get(person, new) for person in skeletons.ids]
         if not before:

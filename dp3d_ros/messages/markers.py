@@ -13,7 +13,6 @@ from dp3d_core.skeleton import BONES, JOINT_NAMES, LEFT, RIGHT
 JOINTS, LINES, LABEL, FIRST_SIGMA = 0, 1, 2, 10
 LABEL_ABOVE_HEAD_M = 0.25
 _HEAD, _THORAX = JOINT_NAMES.index("Head"), JOINT_NAMES.index("Thorax")
-_CHILDREN = [child for _, child in BONES]
 _ENDS = np.array(BONES).reshape(-1)
 
 

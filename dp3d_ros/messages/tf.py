@@ -54,14 +54,6 @@ ORIGINS = np.array([_AT[origin] for origin, _ in _LINKS])
 _PARENT = np.array([LINK_NAMES.index(parent) if parent else -1 for parent, _ in LINKS.values()])
 
 
-def link_rotations(joints_m):
-    """One person's clip (T, 17, 3) metres to (T, L, 3, 3): columns are each link's x (forward), y (left), z (up).
-
-    z lies along the bone; what a bone does not show, its twist, is carried along from frame to frame.
-    """
-    return SOLVER.solve(joints_m)
-
-
 def quaternions(rotations):
     """Rotation matrices (..., 3, 3) to unit quaternions (..., 4) as x, y, z, w with w >= 0."""
     rotations = np.asarray(rotations, np.float64)

@@ -14,7 +14,6 @@ from dp3d_core.capture.detect.pose import (
     PoseReader,
     alone,
     belongs_to,
-    box_of,
     crop_matrix,
     distinct,
     hide_outside,
@@ -86,7 +85,6 @@ def test_keypoints_outside_the_image_are_missing():
     keypoints_px, confidence = hide_outside(seen_px, np.array((0.9, 1.2, 0.9)), 100, 100)
     np.testing.assert_array_equal(confidence, (0, 1, 0))
     np.testing.assert_array_equal(keypoints_px, [(0, 0), (5, 5), (0, 0)])
-    np.testing.assert_array_equal(box_of(keypoints_px, confidence), (5, 5, 5, 5))
 
 
 def test_the_same_body_twice_is_kept_once_and_neighbours_stay():

@@ -34,7 +34,7 @@ def test_none_is_identity_with_confidence_one(dtype):
 
 
 def test_gaussian_has_its_std_and_no_memory():
-    error, confidence, *_ = run(DetectorNoise.gaussian(0.01), batch=200)
+    error, confidence, *_ = run(replace(DetectorNoise.none(), white_frac=0.01), batch=200)
     assert error.std().item() == pytest.approx(0.01, rel=0.02)
     assert abs((error[:, 1:] * error[:, :-1]).mean().item()) < 0.02 * 0.01**2
     assert confidence.min() == 1
@@ -186,11 +186,7 @@ def test_wrong_shapes_and_stamps_are_refused():
             apply(*arguments, noise=DetectorNoise(), generator=None, **options)
 
 
-def test_parameters_round_trip_and_unknown_or_bad_ones_are_refused():
-    noise = replace(DetectorNoise(), swap_share=0.05)
-    assert DetectorNoise.from_dict(noise.to_dict()) == noise
-    with pytest.raises(ValueError, match="unknown keys"):
-        DetectorNoise.from_dict({"swap_rate": 0.1})
+def test_bad_parameters_are_refused():
     for bad in ({"swap_share": 1.5}, {"drift_tau_s": 0.0}, {"bias_frac": -1.0}, {"joint_scale": (1.0,)},
                 {"white_frac": float("nan")}):  # fmt: skip
         with pytest.raises(ValueError, match=next(iter(bad))):

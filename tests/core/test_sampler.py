@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from dp3d_core.model.diffusion import triangular_levels
 from dp3d_core.model.sampler import aggregate_jpma, aggregate_mean, ddim, hypotheses
 
 MEAN, STD = 0.7, 0.4
@@ -69,24 +68,6 @@ def test_levels_fall_evenly_from_all_noise():
 def test_no_steps_are_refused(steps):
     with pytest.raises(ValueError, match="steps: expected at least 1"):
         ddim(gaussian_denoiser, torch.zeros(1, 1, 17, 3), steps)
-
-
-@pytest.mark.parametrize("lookahead", [0, 2, 4])
-def test_rolling_schedule_is_triangular(lookahead):
-    """A row that waits `lookahead` pushes passes every level once, from all noise, and then leaves clean."""
-    levels = triangular_levels(lookahead)
-    assert len(levels) == lookahead + 1 and float(levels[-1]) == 1
-    steps = levels.diff()
-    torch.testing.assert_close(steps, torch.full_like(steps, 1 / (lookahead + 1)))
-    assert float(levels[0]) == pytest.approx(1 / (lookahead + 1))
-    # over pushes (rows) and frames (columns) the levels form a band of a triangular matrix
-    pushes = 8
-    schedule = np.ones((pushes, pushes))
-    for push in range(pushes):
-        for frame in range(pushes):
-            age = push - frame
-            schedule[push, frame] = 1 if age < 0 else 0 if age > lookahead else float(levels[lookahead - age])
-    assert (np.diff(schedule, axis=0) <= 1e-6).all() and (np.diff(schedule, axis=1) >= -1e-6).all()
 
 
 def test_hypotheses_are_the_samples_of_their_noises():

@@ -21,7 +21,7 @@ from dp3d_ros.messages import diagnostics
 from dp3d_ros.messages.markers import label_place, markers_from_skeletons, person_colour
 from dp3d_ros.messages.people import ORIENTATION_DTYPE, orientation_cloud, people_message, pose_array
 from dp3d_ros.messages.pointcloud2 import read_points
-from dp3d_ros.messages.tf import LINK_NAMES, LINKS, link_rotations, link_transforms, quaternions, tf_from_skeletons
+from dp3d_ros.messages.tf import LINK_NAMES, LINKS, SOLVER, link_transforms, quaternions, tf_from_skeletons
 
 HEADER = Header(frame_id="camera_optical_frame")
 
@@ -80,7 +80,7 @@ def test_people_have_colours_of_their_own():
 
 
 def test_a_person_facing_the_camera_has_rep155_axes():
-    rotations = link_rotations(standing()[None])[0]
+    rotations = SOLVER.solve(standing()[None])[0]
     for link in ("body", "waist", "torso", "l_shoulder", "r_elbow", "l_hip", "r_knee", "l_ankle"):
         x, y, z = rotations[LINK_NAMES.index(link)].T
         assert np.allclose(x, (0, 0, -1), atol=0.05), link  # forward is towards the camera
@@ -97,7 +97,7 @@ def test_link_frames_are_rotations_and_lead_back_to_the_joints(seed, kind):
             joints_m[JOINT_NAMES.index(f"{side}Wrist")] = (sign * 0.8, -0.5, 3)
     if kind == "collapsed":
         joints_m[:] = (0, 0, 3)
-    rotations = link_rotations(joints_m[None])
+    rotations = SOLVER.solve(joints_m[None])
     assert np.allclose(rotations @ rotations.swapaxes(-1, -2), np.eye(3), atol=1e-6)
     assert np.allclose(np.linalg.det(rotations), 1)
     offsets, turns = (item[0] for item in link_transforms(joints_m[None], rotations))
@@ -157,7 +157,7 @@ def test_a_link_turns_as_far_as_its_bone_and_no_farther(live):
     clip = np.stack([raised(degrees) for degrees in range(170)])
     turns = LinkTurns()
     rotations = (
-        np.stack([turns.follow(skeletons(frame, ids=(4,)))[0] for frame in clip]) if live else link_rotations(clip)
+        np.stack([turns.follow(skeletons(frame, ids=(4,)))[0] for frame in clip]) if live else SOLVER.solve(clip)
     )
     trace = np.einsum("tlij,tlij->tl", rotations[1:], rotations[:-1])
     turned = np.degrees(np.arccos(np.clip((trace - 1) / 2, -1, 1)))

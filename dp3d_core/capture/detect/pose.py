@@ -135,12 +135,6 @@ def hide_outside(
     return np.where(seen[:, None], keypoints_px, 0.0), np.where(seen, np.clip(confidence, 0, 1), 0.0)
 
 
-def box_of(keypoints_px: np.ndarray, confidence: np.ndarray) -> np.ndarray:
-    """Tight box (4,) of the keypoints that are there."""
-    there = keypoints_px[confidence > 0]
-    return np.concatenate([there.min(axis=0), there.max(axis=0)])
-
-
 def distinct(bodies_px: list[np.ndarray], confidences: list[np.ndarray], same_body_distance: float) -> list[int]:
     """Indices of different bodies, the most visible of each group of doubles; lists of (K, 2) and (K,)."""
     joints = list(BODY)
