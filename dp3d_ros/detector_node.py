@@ -27,7 +27,7 @@ from dp3d_ros.detector.process import WorkerProcess
 from dp3d_ros.detector.session import Session
 from dp3d_ros.lifter.statistics import Latencies, Rate, Throttle
 from dp3d_ros.messages import diagnostics
-from dp3d_ros.messages.image import image_bgr
+from dp3d_ros.messages.image import image_bgr, image_message
 from dp3d_ros.messages.keypoints import BadMessage, stamp_ns
 from dp3d_ros.messages.pointcloud2 import cloud_from_people
 from dp3d_ros.node import parameters
@@ -86,7 +86,10 @@ class DetectorNode(Node):
         self._infos = self.create_publisher(CameraInfo, "camera_info", qos, qos_overriding_options=overridable)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._newest, self._capture = Newest(), None
-        if not config.video:
+        if config.video:
+            depth = QoSProfile(depth=2, reliability=ReliabilityPolicy.RELIABLE)
+            self._pictures = self.create_publisher(Image, "image", depth, qos_overriding_options=overridable)
+        else:
             newest_wins = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
             self.create_subscription(Image, "image", self._on_image, newest_wins, qos_overriding_options=overridable)
         self._latency, self._detection, self._rate = Latencies(), Latencies(), Rate()
@@ -172,6 +175,8 @@ class DetectorNode(Node):
         header = Header(stamp=_time(picture.stamp_ns), frame_id=picture.frame_id)
         if self._config.video:
             self._infos.publish(self._info(header, image.shape[1], image.shape[0]))
+            if self._pictures.get_subscription_count():
+                self._pictures.publish(image_message(image, header))
         people = dict(zip(found.ids.tolist(), zip(found.keypoints_px, found.confidence, strict=True), strict=True))
         self._keypoints.publish(cloud_from_people(people, header))
         self._frames, self._people, self._error = self._frames + 1, len(people), ""

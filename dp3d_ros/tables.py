@@ -11,6 +11,7 @@ from dp3d_core.config import StreamConfig
 from dp3d_ros.detector_node import DetectorConfig
 from dp3d_ros.lifter.causes import BACKEND, DROPS, ODDITIES, STREAM
 from dp3d_ros.node.parameters import NodeConfig, describe
+from dp3d_ros.overlay_node import OverlayConfig
 from dp3d_ros.player_node import PlayerConfig
 from dp3d_ros.recorder_node import RecorderConfig
 from dp3d_ros.viewer_node import ViewerConfig
@@ -18,6 +19,7 @@ from dp3d_ros.viewer_node import ViewerConfig
 NODES = {
     "lifter": (NodeConfig, StreamConfig),
     "detector": (DetectorConfig,),
+    "overlay": (OverlayConfig,),
     "player": (PlayerConfig,),
     "recorder": (RecorderConfig,),
     "viewer": (ViewerConfig,),
@@ -54,7 +56,12 @@ TOPICS = {
         ("out", "~/poses", "geometry_msgs/PoseArray", "reliable, 5",
          "`publish_poses`. A pose for each person, in the order of ~/skeletons: mid-hip, x forward, z up the trunk"),
         ("out", "~/people", "people_msgs/People", "reliable, 5",
-         "`publish_people`. Name, place and velocity of each root; tags `root_sigma_m`, `predicted`"),
+         "`publish_people`. Name, place and velocity of each root; tags `root_sigma_m`, `predicted`, "
+         "`velocity_sigma_m_s`"),
+        ("out", "~/motion", "sensor_msgs/PointCloud2", "reliable, 5",
+         "`publish_motion`. A point for each person: mid-hip `x`, `y`, `z` [m], `vx`, `vy`, `vz` [m/s], covariances "
+         "`cov_xx`, `cov_xy`, ..., `cov_zz` of the place and `vcov_...` of the velocity, `contact_right`, "
+         "`contact_left` (probability that the foot stands), `stature` [m], `person` int32, `predicted` uint8"),
         ("out", "~/orientations", "sensor_msgs/PointCloud2", "reliable, 5",
          "`publish_orientations`. A point for each link: `x`, `y`, `z` [m], unit quaternion `qx`, `qy`, `qz`, `qw`, "
          "`person` int32, `link` uint8, in the order body, waist, torso, head, l_shoulder, l_elbow, l_wrist, l_hip, "
@@ -65,6 +72,10 @@ TOPICS = {
          "`publish_hri`, unless `input: hri`: the keypoints in ROS4HRI's order"),
         ("out", "/humans/bodies/<id>/roi", "hri_msgs/NormalizedRegionOfInterest2D", "reliable, 1",
          "`publish_hri`, unless `input: hri`: box of the keypoints"),
+        ("out", "/humans/bodies/<id>/position", "geometry_msgs/PointStamped", "reliable, 1",
+         "`publish_hri`, unless `input: hri`: mid-hip, in the frame of ~/skeletons"),
+        ("out", "/humans/bodies/<id>/velocity", "geometry_msgs/TwistStamped", "reliable, 1",
+         "`publish_hri`, unless `input: hri`: linear velocity of mid-hip"),
         ("out", "/diagnostics", "diagnostic_msgs/DiagnosticArray", "reliable, 10",
          "1 Hz in every state: counts, rates, latencies p50/p95/p99, drops by cause, camera, backend, weights, last "
          "error"),
@@ -75,8 +86,18 @@ TOPICS = {
         ("out", "keypoints", "sensor_msgs/PointCloud2", "reliable, 10", "as `~/keypoints` of the lifter, with ids"),
         ("out", "camera_info", "sensor_msgs/CameraInfo", "reliable, 10",
          "with `video`: of `calibration`, else K = 0 and the picture's size"),
+        ("out", "image", "sensor_msgs/Image", "reliable, 2",
+         "`video`. The pictures looked at, bgr8, while someone listens"),
         ("out", "/diagnostics", "diagnostic_msgs/DiagnosticArray", "reliable, 10",
          "1 Hz: pictures, people, rate, latency of detection and from picture to keypoints, last error"),
+    ),
+    "overlay": (
+        ("in", "image", "sensor_msgs/Image", "best effort, 5", "encodings as of the detector"),
+        ("in", "skeletons", "sensor_msgs/PointCloud2", "best effort, 5", "of the lifter, in the camera's frame"),
+        ("in", "camera_info", "sensor_msgs/CameraInfo", "best effort, 5", "of the pictures, of any size"),
+        ("out", "overlay", "sensor_msgs/Image", "reliable, 2",
+         "bgr8: each picture whose skeletons came, drawn only while someone listens"),
+        ("out", "/diagnostics", "diagnostic_msgs/DiagnosticArray", "reliable, 10", "1 Hz: counts, rate, last error"),
     ),
     "player": (
         ("out", "keypoints", "sensor_msgs/PointCloud2", "reliable, 10", "as `~/keypoints` of the lifter"),

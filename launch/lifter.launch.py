@@ -52,6 +52,7 @@ def arguments():
         ("rviz", "false", "show a single camera's people in RViz"),
         ("rviz_frame", "camera_optical_frame", "fixed frame of RViz"),
         ("viewer", "false", "show a single camera's people in rerun"),
+        ("overlay", "", "topic of a single camera's pictures; with the people in them: /overlay/overlay"),
         ("log_level", "info", "debug, info, warn or error"),
     ):
         yield DeclareLaunchArgument(name, default_value=default, description=description)
@@ -81,7 +82,8 @@ def chosen_input(said, params_file, home):
 
 def nodes(context):
     """The lifter, and the viewers that are asked for."""
-    said = {name: LaunchConfiguration(name).perform(context) for name in (*EXPOSED, "keypoints", "name", "namespace")}
+    own = ("keypoints", "name", "namespace", "overlay")
+    said = {name: LaunchConfiguration(name).perform(context) for name in (*EXPOSED, *own)}
     overrides = {name: typed(name, said[name]) for name in EXPOSED if said[name]}
     overrides["autostart"] = LaunchConfiguration("autostart").perform(context).lower() == "true"
     overrides["use_sim_time"] = LaunchConfiguration("use_sim_time").perform(context).lower() == "true"
@@ -105,6 +107,16 @@ def nodes(context):
         package="dp3d_ros", executable="viewer", condition=IfCondition(LaunchConfiguration("viewer")),
         remappings=[("skeletons", f"{home}/skeletons")], output="screen",
     )  # fmt: skip
+    if said["overlay"]:
+        yield Node(
+            package="dp3d_ros", executable="overlay", output="screen",
+            remappings=[
+                ("image", said["overlay"]), ("skeletons", f"{home}/skeletons"), ("overlay", "~/overlay"),
+                ("camera_info", LaunchConfiguration("camera_info")),
+            ],
+            parameters=[{name: overrides[name] for name in ("assumed_hfov_deg", "rectified") if name in overrides}
+                        | {"use_sim_time": overrides["use_sim_time"]}],
+        )  # fmt: skip
 
 
 def generate_launch_description():

@@ -27,6 +27,7 @@ ARGUMENTS = {
     "max_hz": ("30.0", "pictures looked at per second, at most"),
     "rviz": ("false", "show the people in RViz"),
     "viewer": ("true", "show the people in rerun"),
+    "overlay": ("false", "draw the people into the pictures: topic /overlay/overlay"),
 }
 """{name: (default, description)}."""
 
@@ -57,6 +58,7 @@ def nodes(context):
         launch_arguments={
             "joint_set": said["joint_set"], "assumed_hfov_deg": said["hfov_deg"], "camera_info": said["camera_info"],
             "rviz": said["rviz"], "viewer": said["viewer"],
+            "overlay": said["image"] if said["overlay"].lower() == "true" else "",
         }.items(),
     )  # fmt: skip
 

@@ -1,14 +1,17 @@
-"""The bodies as ROS4HRI sees them (REP-155): ids, and per body the 2D skeleton and its box. The 3D pose is in TF.
+"""The bodies as ROS4HRI sees them (REP-155): ids, and per body the 2D skeleton, its box, its place and its velocity.
+
+The 3D pose is in TF.
 
 joint_states are left out: they need the URDF of each body (human_description), and would give the same frames twice.
 """
 
+from geometry_msgs.msg import Point, PointStamped, Twist, TwistStamped, Vector3
 from rclpy.qos import QoSProfile
 from std_msgs.msg import Header
 
 from dp3d_core import Camera
 from dp3d_core.skeleton import joint_set
-from dp3d_core.types import Keypoints
+from dp3d_core.types import Keypoints, Skeletons
 from dp3d_ros.lifter.inputs import import_message
 from dp3d_ros.messages.hri import roi_from_keypoints, skeleton_from_keypoints
 from dp3d_ros.messages.ids import topic_token
@@ -29,7 +32,7 @@ class HriOutput:
         )
         self._tracked = lifecycle_publisher(node, self._ids_class, f"{ROOT}/tracked", depth=1)
         self._bodies = {}
-        """{(camera, person): (body, publisher of skeletons, publisher of boxes)}"""
+        """{(camera, person): (body, publishers of skeletons, boxes, places and velocities)}"""
 
     @staticmethod
     def names(frames: dict[int, str]) -> dict[int, str]:
@@ -43,11 +46,15 @@ class HriOutput:
                 self._remove(key)
         for person, body in frames.items():
             if (camera, person) not in self._bodies:
+                kinds = {
+                    "skeleton2d": self._skeleton_class, "roi": self._roi_class, "position": PointStamped,
+                    "velocity": TwistStamped,
+                }  # fmt: skip
                 self._bodies[camera, person] = (
                     body,
-                    self._node.create_publisher(self._skeleton_class, f"{ROOT}/{body}/skeleton2d", QoSProfile(depth=1)),
-                    self._node.create_publisher(self._roi_class, f"{ROOT}/{body}/roi", QoSProfile(depth=1)),
-                )
+                    *(self._node.create_publisher(kind, f"{ROOT}/{body}/{name}", QoSProfile(depth=1))
+                      for name, kind in kinds.items()),
+                )  # fmt: skip
         self._tracked.publish(self._ids_class(header=header, ids=[body for body, *_ in self._bodies.values()]))
 
     def publish_keypoints(self, camera_name: str, header, keypoints: Keypoints, camera: Camera) -> None:
@@ -55,7 +62,7 @@ class HriOutput:
         for person, keypoints_px, confidence in zip(keypoints.ids or (), keypoints.xy_px, keypoints.confidence):
             if (camera_name, person) not in self._bodies:
                 continue
-            _, skeletons, regions = self._bodies[camera_name, person]
+            _, skeletons, regions, *_ = self._bodies[camera_name, person]
             skeleton = self._skeleton_class(header=header)
             skeletons.publish(
                 skeleton_from_keypoints(
@@ -63,6 +70,17 @@ class HriOutput:
                 )
             )
             regions.publish(roi_from_keypoints(keypoints_px, confidence, camera, self._roi_class(header=header)))
+
+    def publish_motion(self, camera_name: str, header, skeletons: Skeletons, velocities_m_s) -> None:
+        """Place of the mid-hip and velocity (P, 3) of the tracked bodies among them."""
+        for person, joints_m, velocity in zip(skeletons.ids, skeletons.joints_cam_m, velocities_m_s):
+            if (camera_name, person) not in self._bodies:
+                continue
+            *_, places, velocities = self._bodies[camera_name, person]
+            x, y, z = joints_m[0].tolist()
+            places.publish(PointStamped(header=header, point=Point(x=x, y=y, z=z)))
+            x, y, z = velocity.tolist()
+            velocities.publish(TwistStamped(header=header, twist=Twist(linear=Vector3(x=x, y=y, z=z))))
 
     def forget(self, camera: str) -> None:
         """This camera tracks nobody any more; said only where it had said otherwise, and while anybody can hear it."""

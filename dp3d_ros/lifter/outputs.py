@@ -6,10 +6,10 @@ from dp3d_core import Camera
 from dp3d_core.types import Keypoints, Skeletons
 from dp3d_ros.lifter.hri_output import HriOutput
 from dp3d_ros.lifter.inputs import import_message
-from dp3d_ros.lifter.motion import LinkTurns, Velocities
+from dp3d_ros.lifter.motion import LinkTurns, Velocities, place_covariance
 from dp3d_ros.lifter.target_frame import TargetFrame
 from dp3d_ros.messages.markers import markers_from_skeletons
-from dp3d_ros.messages.people import orientation_cloud, people_message, pose_array
+from dp3d_ros.messages.people import motion_cloud, orientation_cloud, people_message, pose_array
 from dp3d_ros.messages.pointcloud2 import cloud_from_skeletons
 from dp3d_ros.messages.tf import tf_from_skeletons, tf_message_class
 from dp3d_ros.node.parameters import NodeConfig
@@ -44,6 +44,7 @@ class Outputs:
         self._orientations = (
             self._publisher(PointCloud2, f"{home}orientations") if config.publish_orientations else None
         )
+        self._motion = self._publisher(PointCloud2, f"{home}motion") if config.publish_motion else None
         self._people: Any = None
         if config.publish_people:
             self._people_classes = tuple(
@@ -62,8 +63,11 @@ class Outputs:
         if self._hri is not None:
             frames = self._hri.names(frames)
             self._hri.publish_ids(self._camera, header, frames)
+        moves = self._people is not None or self._motion is not None or self._hri is not None
+        covariance = place_covariance(skeletons) if moves else None
         if self._target is not None:
-            skeletons, header = self._target.apply(skeletons, header)
+            skeletons, header, turn = self._target.apply(skeletons, header)
+            covariance = None if covariance is None else turn @ covariance @ turn.T
         if self.config.publish_skeletons:
             self._skeletons.publish(cloud_from_skeletons(skeletons, header))
         if self.config.publish_markers and self._markers.get_subscription_count():
@@ -78,11 +82,20 @@ class Outputs:
                     names=names,
                 )
             )
-        if self._people is not None:
-            velocities = self._velocities.follow(skeletons)
-            self._people.publish(people_message(skeletons, header, velocities, frames, self._people_classes))
+        if covariance is not None:
+            self._publish_motion(skeletons, header, frames, covariance)
         if self._tf is not None or self._poses is not None or self._orientations is not None:
             self._publish_turns(skeletons, header, frames)
+
+    def _publish_motion(self, skeletons: Skeletons, header, frames: dict[int, str], covariance) -> None:
+        """All that needs the velocity of the roots; covariance (P, 3, 3) of their places."""
+        motion = self._velocities.follow(skeletons, covariance)
+        if self._people is not None:
+            self._people.publish(people_message(skeletons, header, motion, frames, self._people_classes))
+        if self._motion is not None:
+            self._motion.publish(motion_cloud(skeletons, header, motion))
+        if self._hri is not None:
+            self._hri.publish_motion(self._camera, header, skeletons, motion.velocity_m_s)
 
     def _publish_turns(self, skeletons: Skeletons, header, frames: dict[int, str]) -> None:
         """All that needs the orientation of the links."""

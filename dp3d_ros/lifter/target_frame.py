@@ -83,16 +83,18 @@ class TargetFrame:
         self._tf = TfListener(node, "target_frame")
 
     def apply(self, skeletons, header):
-        """The skeletons and header in the target frame; BadMessage `no_transform` where TF does not know the way."""
+        """The skeletons and header in the target frame, and the rotation (3, 3) into it.
+
+        BadMessage `no_transform` where TF does not know the way.
+        """
         from tf2_ros import TransformException
 
         try:
             found = self._tf.look_up(self.name, header.frame_id, header.stamp)
         except TransformException as error:
             raise BadMessage("no_transform", f"target_frame: no transform to {self.name!r}: {error}") from error
-        return moved(skeletons, *matrix(found.translation, found.rotation)), type(header)(
-            stamp=header.stamp, frame_id=self.name
-        )
+        turn, place_m = matrix(found.translation, found.rotation)
+        return moved(skeletons, turn, place_m), type(header)(stamp=header.stamp, frame_id=self.name), turn
 
     def forget(self):
         """Forget moving transforms (tf2 keeps static ones): much older ones, as of a looped bag, would be refused."""

@@ -1,4 +1,4 @@
-"""sensor_msgs/Image as an array of OpenCV's order. Knows nothing of rclpy; OpenCV only for YUV."""
+"""sensor_msgs/Image as an array in OpenCV's order, and back. Knows nothing of rclpy; OpenCV only for YUV."""
 
 import numpy as np
 
@@ -35,3 +35,14 @@ def image_bgr(image) -> np.ndarray:
 
         return cv2.cvtColor(np.ascontiguousarray(pixels), getattr(cv2, _YUV[encoding]))
     return np.ascontiguousarray(pixels[..., list(_CHANNELS[encoding])])
+
+
+def image_message(picture_bgr: np.ndarray, header):
+    """A sensor_msgs/Image, bgr8, of (height, width, 3) uint8."""
+    from sensor_msgs.msg import Image
+
+    height, width, _ = picture_bgr.shape
+    image = Image(header=header, height=height, width=width, encoding="bgr8", step=3 * width)
+    # the setter would check a bytes object byte by byte; an array("B") it takes as it is
+    image.data.frombytes(np.ascontiguousarray(picture_bgr).tobytes())
+    return image

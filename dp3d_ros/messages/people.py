@@ -1,4 +1,4 @@
-"""People as points with a heading and a velocity: geometry_msgs/PoseArray, people_msgs/People; and link orientations.
+"""People as points with a heading and a velocity: PoseArray, people_msgs/People, a typed cloud; and link orientations.
 
 Knows nothing of rclpy; message classes are imported to write, people_msgs being an optional package.
 """
@@ -18,6 +18,18 @@ ORIENTATION_DTYPE = np.dtype(
 )  # fmt: skip
 
 
+_UPPER = np.triu_indices(3)
+_PAIRS = ("xx", "xy", "xz", "yy", "yz", "zz")
+_MOTION = (
+    "x", "y", "z", "vx", "vy", "vz", *(f"cov_{pair}" for pair in _PAIRS), *(f"vcov_{pair}" for pair in _PAIRS),
+    "contact_right", "contact_left", "stature",
+)  # fmt: skip
+MOTION_DTYPE = np.dtype(
+    {"names": [*_MOTION, "person", "predicted"], "formats": [*["<f4"] * len(_MOTION), "<i4", "u1"],
+     "offsets": [*range(0, 4 * len(_MOTION) + 4, 4), 4 * len(_MOTION) + 4], "itemsize": 4 * len(_MOTION) + 8}
+)  # fmt: skip
+
+
 def pose_array(skeletons: Skeletons, header, rotations: np.ndarray):
     """A pose for each person, in the order of the skeleton cloud: mid-hip, x forward and z up the trunk.
 
@@ -34,8 +46,8 @@ def pose_array(skeletons: Skeletons, header, rotations: np.ndarray):
     return PoseArray(header=header, poses=poses)
 
 
-def people_message(skeletons: Skeletons, header, velocities_m_s: np.ndarray, names: dict, classes: tuple[Any, Any]):
-    """people_msgs/People: name, place and velocity of the root; velocities (P, 3), names {person: text}.
+def people_message(skeletons: Skeletons, header, motion, names: dict, classes: tuple[Any, Any]):
+    """people_msgs/People: name, place and velocity of the root; motion: a `Motion`, names {person: text}.
 
     reliability falls from 1 with the standard deviation of the distance. classes: People and Person of people_msgs.
     """
@@ -45,18 +57,40 @@ def people_message(skeletons: Skeletons, header, velocities_m_s: np.ndarray, nam
     people = []
     for index, person in enumerate(skeletons.ids):
         x, y, z = skeletons.joints_cam_m[index, 0].tolist()
-        vx, vy, vz = velocities_m_s[index].tolist()
+        vx, vy, vz = motion.velocity_m_s[index].tolist()
+        speed_sigma_m_s = (np.trace(motion.velocity_covariance[index]) / 3) ** 0.5
         people.append(
             person_class(
                 name=names[person],
                 position=Point(x=x, y=y, z=z),
                 velocity=Point(x=vx, y=vy, z=vz),
                 reliability=1 / (1 + float(skeletons.root_sigma_m[index])),
-                tagnames=["root_sigma_m", "predicted"],
-                tags=[f"{skeletons.root_sigma_m[index]:.3f}", str(bool(skeletons.predicted[index])).lower()],
+                tagnames=["root_sigma_m", "predicted", "velocity_sigma_m_s"],
+                tags=[
+                    f"{skeletons.root_sigma_m[index]:.3f}",
+                    str(bool(skeletons.predicted[index])).lower(),
+                    f"{speed_sigma_m_s:.3f}",
+                ],
             )
         )
     return people_class(header=header, people=people)
+
+
+def motion_cloud(skeletons: Skeletons, header, motion):
+    """sensor_msgs/PointCloud2, a point a person: place and velocity of mid-hip with their covariances, standing feet.
+
+    motion: a `Motion`. cov_* in m^2 and vcov_* in (m/s)^2 are the upper triangles; contact_*: probability that the foot
+    stands; stature in metres.
+    """
+    points = np.zeros(len(skeletons.ids), MOTION_DTYPE)
+    if points.size:
+        columns = [skeletons.joints_cam_m[:, 0], motion.velocity_m_s]
+        columns += [full[(slice(None), *_UPPER)] for full in (motion.place_covariance, motion.velocity_covariance)]
+        columns += [skeletons.contact, skeletons.stature_m[:, None]]
+        for name, values in zip(_MOTION, np.concatenate(columns, 1).T, strict=True):
+            points[name] = values
+        points["person"], points["predicted"] = skeletons.ids, skeletons.predicted
+    return write_cloud(points, header)
 
 
 def orientation_cloud(skeletons: Skeletons, header, rotations: np.ndarray):

@@ -69,8 +69,14 @@ class NodeConfig:
     publish_people: bool = option(
         False, "publish names, places and velocities on ~/people (people_msgs/People; needs people_msgs)"
     )
+    publish_motion: bool = option(
+        False,
+        "publish place and velocity of each person with covariances, and standing feet, on ~/motion, a typed cloud",
+    )
     publish_orientations: bool = option(False, "publish the orientation of all links on ~/orientations, a typed cloud")
-    publish_hri: bool = option(False, "publish ids, 2D skeletons and boxes on /humans/bodies (ROS4HRI; needs hri_msgs)")
+    publish_hri: bool = option(
+        False, "publish ids, 2D skeletons, boxes, places and velocities on /humans/bodies (ROS4HRI; needs hri_msgs)"
+    )
     marker_sigmas: float = option(
         0.0,
         "radius of the translucent uncertainty spheres in standard deviations; 0: none",

@@ -1,11 +1,14 @@
 """Bodies as ROS4HRI has them, without hri_msgs: ids that fit in topic names, publishers that live as long as a body."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
+from std_msgs.msg import Header
 
 from dp3d_core import Camera
-from dp3d_core.types import Keypoints
+from dp3d_core.types import Keypoints, Skeletons
 from dp3d_ros.lifter import hri_output
 
 CAMERA = Camera.from_fov(width=640, height=480)
@@ -84,13 +87,14 @@ def test_ids_fit_in_topic_names_and_are_the_same_everywhere(node, bodies):
     bodies.publish_ids("", "header", frames)
     assert node.tracked() == [["b12", "a7f", "left_3"]]
     for body in frames.values():
-        assert {f"/humans/bodies/{body}/roi", f"/humans/bodies/{body}/skeleton2d"} <= set(node.topics)
+        names = ("roi", "skeleton2d", "position", "velocity")
+        assert {f"/humans/bodies/{body}/{name}" for name in names} <= set(node.topics)
 
 
 def test_publishers_end_when_a_body_is_no_longer_tracked(node, bodies):
     for tracked in ({1: "b1", 2: "b2"}, {2: "b2"}, {2: "other"}, {}):
         bodies.publish_ids("", "header", tracked)
-        assert len(node.topics) == 1 + 2 * len(tracked)
+        assert len(node.topics) == 1 + 4 * len(tracked)
     assert len(node.tracked()) == 4
 
 
@@ -100,7 +104,17 @@ def test_only_tracked_bodies_get_their_keypoints(node, bodies):
     (skeleton,), (roi,) = (node.topics[f"/humans/bodies/b1/{name}"].sent for name in ("skeleton2d", "roi"))
     assert skeleton.header == roi.header == "header" and len(skeleton.skeleton) == 18
     assert roi.xmin == roi.xmax == pytest.approx(100 / 640)
-    assert len(node.topics) == 3
+    assert len(node.topics) == 5
+
+
+def test_tracked_bodies_get_their_place_and_velocity(node, bodies):
+    bodies.publish_ids("", "header", {1: "b1"})
+    header = Header(frame_id="map")
+    people = replace(Skeletons.empty(0.0), ids=(1, 2), joints_cam_m=np.full((2, 17, 3), 2.0, np.float32))
+    bodies.publish_motion("", header, people, np.array([[0.5, 0, 0.25], [9, 9, 9]]))
+    (place,), (velocity,) = (node.topics[f"/humans/bodies/b1/{name}"].sent for name in ("position", "velocity"))
+    assert place.header == velocity.header == header and place.point.z == 2.0
+    assert (velocity.twist.linear.x, velocity.twist.linear.z) == (0.5, 0.25) and len(node.topics) == 5
 
 
 def test_the_list_has_the_bodies_of_all_cameras(node, bodies):

@@ -6,10 +6,11 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 from bench import LOSSLESS, STAND_INS
-from geometry_msgs.msg import Point32
-from sensor_msgs.msg import JointState, PointCloud
+from geometry_msgs.msg import Point32, PointStamped, TwistStamped
+from sensor_msgs.msg import JointState, PointCloud, PointCloud2
 
-from dp3d_ros.messages.pointcloud2 import skeletons_from_cloud
+from dp3d_ros.messages.people import MOTION_DTYPE
+from dp3d_ros.messages.pointcloud2 import read_points, skeletons_from_cloud
 from dp3d_ros.messages.tf import LINKS
 
 pytestmark = pytest.mark.ros
@@ -93,6 +94,25 @@ def test_ros4hri_bodies_are_found_beside_a_remapped_list_and_what_is_missed_is_c
     )  # fmt: skip
     bench.until(lambda: bench.facts().get("missed"), "missed messages", every=lambda: [publish() for _ in range(10)])
     assert not bench.facts()["missed_unknown"]
+
+
+def test_motion_and_bodies_have_places_and_velocities_in_the_target_frame(start, bench):
+    motions, places, velocities = [], [], []
+    bench.node.create_subscription(PointCloud2, "/lifter/motion", motions.append, 100)
+    bench.node.create_subscription(PointStamped, "/humans/bodies/b0/position", places.append, 10)
+    bench.node.create_subscription(TwistStamped, "/humans/bodies/b0/velocity", velocities.append, 10)
+    start("fake", autostart=True, publish_motion=True, publish_hri=True, target_frame="map", env=STAND_INS, **LOSSLESS)
+    bench.ready()
+    bench.until(lambda: motions and places and velocities, "motion of a body", every=lambda: bench.publish_people(1))
+    assert motions[-1].header.frame_id == places[-1].header.frame_id == velocities[-1].header.frame_id == "map"
+    (point,) = read_points(motions[-1], MOTION_DTYPE.names)
+    np.testing.assert_allclose(
+        [point[name] for name in "xyz"], [places[-1].point.x, places[-1].point.y, places[-1].point.z]
+    )
+    assert point["cov_xx"] > 10 * point["cov_yy"] > 0, "map's x is along the camera's ray"
+    assert 0 <= point["contact_left"] <= 1 and 1 < point["stature"] < 2.2 and point["person"] == 0
+    speed = velocities[-1].twist.linear
+    assert np.linalg.norm([speed.x, speed.y, speed.z]) < 0.3, "somebody who stands"
 
 
 def test_target_frame_moves_the_people_and_counts_where_there_is_no_way(start, bench):

@@ -14,12 +14,19 @@ from visualization_msgs.msg import Marker
 
 from dp3d_core.skeleton import JOINT_NAMES
 from dp3d_core.types import Skeletons
-from dp3d_ros.lifter.motion import LinkTurns, Velocities
+from dp3d_ros.lifter.motion import LinkTurns, Motion, Velocities, place_covariance
 from dp3d_ros.lifter.statistics import Statistics
 from dp3d_ros.lifter.target_frame import matrix, moved
 from dp3d_ros.messages import diagnostics
 from dp3d_ros.messages.markers import label_place, markers_from_skeletons, person_colour
-from dp3d_ros.messages.people import ORIENTATION_DTYPE, orientation_cloud, people_message, pose_array
+from dp3d_ros.messages.people import (
+    MOTION_DTYPE,
+    ORIENTATION_DTYPE,
+    motion_cloud,
+    orientation_cloud,
+    people_message,
+    pose_array,
+)
 from dp3d_ros.messages.pointcloud2 import read_points
 from dp3d_ros.messages.tf import LINK_NAMES, LINKS, SOLVER, link_transforms, quaternions, tf_from_skeletons
 
@@ -175,15 +182,39 @@ def test_who_was_gone_starts_anew_and_others_are_carried_on():
 
 
 def test_velocity_is_that_of_the_root_after_a_while_and_zero_at_first():
-    velocities = Velocities()
+    velocities, unknown = Velocities(), np.zeros((1, 3, 3))
     for frame in range(60):
         moved_on = replace(skeletons(standing() + (0.5 * frame / 30, 0, 0), ids=(7,)), stamp_s=frame / 30)
-        found = velocities.follow(moved_on)
-        assert frame or (found == 0).all()
-    np.testing.assert_allclose(found, [[0.5, 0, 0]], atol=0.02)
-    again = velocities.follow(moved_on)
-    np.testing.assert_array_equal(again, found)
-    assert velocities.follow(Skeletons.empty(3.0)).shape == (0, 3)
+        found = velocities.follow(moved_on, unknown)
+        assert frame or (found.velocity_m_s == 0).all()
+    np.testing.assert_allclose(found.velocity_m_s, [[0.5, 0, 0]], atol=0.02)
+    again = velocities.follow(moved_on, unknown)
+    np.testing.assert_array_equal(again.velocity_m_s, found.velocity_m_s)
+    assert velocities.follow(Skeletons.empty(3.0), unknown[:0]).velocity_m_s.shape == (0, 3)
+
+
+def test_the_covariance_of_a_velocity_is_as_large_as_its_errors():
+    """A steady walk seen with errors of 2 cm that last 0.2 s, as those of a smoothed skeleton do."""
+    rng, errors, claimed, lasting = np.random.default_rng(0), [], [], np.exp(-1 / 30 / 0.2)
+    for walk in range(20):
+        velocities, error = Velocities(), rng.normal(0, 0.02, 3)
+        for frame in range(90):
+            error = lasting * error + (1 - lasting**2) ** 0.5 * rng.normal(0, 0.02, 3)
+            people = skeletons(standing() + (0.5 * frame / 30, 0, 0) + error, ids=(walk,))
+            found = velocities.follow(replace(people, stamp_s=frame / 30), np.zeros((1, 3, 3)))
+            if frame > 45:
+                errors.append(found.velocity_m_s[0] - (0.5, 0, 0))
+                claimed.append(np.trace(found.velocity_covariance[0]) / 3)
+    assert 0.5 < np.sqrt(np.mean(np.square(errors)) / np.mean(claimed)) < 1
+
+
+def test_a_place_is_unsure_along_its_ray():
+    people = replace(skeletons(standing() + (3, 0, 0), ids=(7,)), root_sigma_m=np.full(1, 0.3, np.float32))
+    ray = people.joints_cam_m[0, 0] / np.linalg.norm(people.joints_cam_m[0, 0])
+    (covariance,) = place_covariance(people)
+    assert ray @ covariance @ ray == pytest.approx(0.09, rel=1e-5)
+    across = np.cross(ray, (0, 1, 0))
+    assert (across @ covariance @ across) ** 0.5 < 0.05 and np.linalg.eigvalsh(covariance).min() > 0
 
 
 class Record:
@@ -198,9 +229,20 @@ def test_poses_people_and_orientations_are_of_the_same_people():
     assert len(poses) == 2 and (poses[0].position.x, poses[0].position.z) == (0, 3)
     turn = matrix_of([getattr(poses[1].orientation, axis) for axis in "xyzw"])
     np.testing.assert_allclose(turn[:, 0], (0, 0, -1), atol=0.05)  # forward is towards the camera
-    message = people_message(people, HEADER, np.full((2, 3), 0.5), {3: "a", 9: "b"}, (Record, Record))
+    motion = Motion(
+        np.full((2, 3), 0.5), np.stack([np.diag((1.0, 4, 9))] * 2), np.stack([np.diag((0.1, 0.2, 0.3))] * 2)
+    )
+    message = people_message(people, HEADER, motion, {3: "a", 9: "b"}, (Record, Record))
     assert [person.name for person in message.people] == ["a", "b"] and message.people[0].velocity.z == 0.5
     assert 0 < message.people[0].reliability < 1 and message.people[0].tags[1] == "false"
+    assert message.people[0].tags[2] == f"{(14 / 3) ** 0.5:.3f}"
+    point = read_points(motion_cloud(people, HEADER, motion), MOTION_DTYPE.names)[1]
+    assert [round(float(point[name]), 4) for name in ("x", "z", "vy", "cov_xx", "cov_xy", "cov_zz", "vcov_yy")] == [
+        0, 3, 0.5, 0.1, 0, 0.3, 4,
+    ]  # fmt: skip
+    assert point["person"] == 9 and not point["predicted"] and point["contact_left"] == people.contact[1, 1]
+    nobody = Motion(np.zeros((0, 3)), np.zeros((0, 3, 3)), np.zeros((0, 3, 3)))
+    assert motion_cloud(Skeletons.empty(0.0), HEADER, nobody).width == 0
     cloud = orientation_cloud(people, HEADER, rotations)
     points = read_points(cloud, ORIENTATION_DTYPE.names)
     assert len(points) == 2 * len(LINKS) and set(points["person"]) == {3, 9}

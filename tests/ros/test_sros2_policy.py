@@ -19,6 +19,7 @@ CONNECTED = {"skeletons": "lifter/skeletons", "markers": "lifter/markers", "keyp
 AS_IN_THE_POLICY = {
     "lifter": {"autostart": True, "use_sim_time": True},
     "detector": {},
+    "overlay": {},
     "player": {"loop": True},
     "recorder": {},
     "viewer": {"show": "file"},

@@ -37,6 +37,7 @@ ASKED = (
         "publish_poses",
         "publish_people",
         "publish_orientations",
+        "publish_motion",
     ),
     ("input: yolo",),
     ("input: hri",),
@@ -88,7 +89,7 @@ def test_a_node_has_the_topics_of_its_table(start, bench, tmp_path, node):
     if node == "viewer":
         pytest.importorskip("rerun")
     parameters = {
-        "detector": {}, "player": {"clock": True}, "recorder": {"output": str(tmp_path / "a.npz")},
+        "detector": {}, "overlay": {}, "player": {"clock": True}, "recorder": {"output": str(tmp_path / "a.npz")},
         "viewer": {"show": "file", "file": str(tmp_path / "a.rrd")},
     }  # fmt: skip
     start(node, **parameters[node])
