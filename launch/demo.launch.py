@@ -2,14 +2,13 @@
 
 from pathlib import Path
 
-import numpy as np
 from ament_index_python.packages import get_package_share_directory
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from dp3d_ros.messages.tf import quaternions
+from dp3d_ros.messages.tf import upright
 from dp3d_ros.player_node import open_recording
 from launch import LaunchDescription
 
@@ -33,11 +32,9 @@ def arguments():
 
 def camera_over_ground(recording):
     """Where the camera is in a world with z up and the ground at 0: (height_m, quaternion x y z w)."""
-    up = np.array([0.0, -1.0, 0.0]) if recording.ground_normal_cam is None else recording.ground_normal_cam
+    up = (0.0, -1.0, 0.0) if recording.ground_normal_cam is None else recording.ground_normal_cam
     height_m = 1.5 if recording.ground_distance_m is None else recording.ground_distance_m
-    ahead = np.array([0.0, 0.0, 1.0]) - up[2] * up
-    ahead /= np.linalg.norm(ahead)
-    return height_m, quaternions(np.stack([ahead, np.cross(up, ahead), up]))
+    return height_m, upright(up)
 
 
 def has_rviz() -> bool:

@@ -14,6 +14,7 @@ from launch_ros.actions import Node
 
 from dp3d_core.config import StreamConfig
 from dp3d_ros.lifter.inputs import DEFAULT_TOPICS
+from dp3d_ros.messages.tf import upright
 from dp3d_ros.node.compat import parameters_of_file
 from dp3d_ros.node.parameters import NodeConfig, describe
 from launch import LaunchDescription
@@ -23,9 +24,13 @@ FACTS = {item.name: describe(item) for cls in (NodeConfig, StreamConfig) for ite
 EXPOSED = (
     "input", "cameras", "joint_set", "weights", "device", "backend", "engine_cache", "lookahead", "max_people",
     "assumed_hfov_deg", "image_width_px", "image_height_px", "rectified", "person_height_m", "target_frame",
-    "fixed_frame", "publish_markers", "publish_tf", "publish_hri", "marker_sigmas",
+    "fixed_frame", "camera_up", "camera_height_m", "publish_markers", "publish_tf", "publish_hri", "marker_sigmas",
 )  # fmt: skip
 """Parameters that are launch arguments too; all others are set in a parameter file."""
+
+VIEW_FRAME, VIEW_HEIGHT_M = "dp3d_view", 1.5
+"""Without TF, RViz gets a frame with z up in which the camera hangs as camera_up and camera_height_m say; where they do
+not, it is level and so high above the ground."""
 
 
 def arguments():
@@ -50,7 +55,12 @@ def arguments():
         ("autostart", "true", "configure and activate at once; false: wait for a lifecycle manager"),
         ("use_sim_time", "false", "take the time from /clock, as when a bag is replayed"),
         ("rviz", "false", "show a single camera's people in RViz"),
-        ("rviz_frame", "camera_optical_frame", "fixed frame of RViz"),
+        (
+            "rviz_frame",
+            "",
+            f"fixed frame of RViz; empty: target_frame, fixed_frame, or {VIEW_FRAME}, made with z up",
+        ),
+        ("camera_frame", "camera_optical_frame", "optical frame of the camera, where such a frame is made"),
         ("viewer", "false", "show a single camera's people in rerun"),
         ("overlay", "", "topic of a single camera's pictures; with the people in them: /overlay/overlay"),
         ("log_level", "info", "debug, info, warn or error"),
@@ -73,16 +83,30 @@ def typed(name, text):
         raise ValueError(f"{name}: expected {kind.__name__}, got {text!r}") from error
 
 
-def chosen_input(said, params_file, home):
-    """The `input` of the lifter called `home`: the launch argument, or what the parameter file says."""
-    if said["input"]:
-        return said["input"]
-    return parameters_of_file(params_file, home).get("input", FACTS["input"]["default"])
+def chosen(said, name, home):
+    """A parameter of the lifter called `home`: the launch argument, or what the parameter file says."""
+    if said[name]:
+        return typed(name, said[name])
+    return parameters_of_file(said["params_file"], home).get(name, FACTS[name]["default"])
+
+
+def view(said, home):
+    """The transform that gives RViz a ground where nothing else says where the camera hangs."""
+    up = NodeConfig(camera_up=chosen(said, "camera_up", home)).up_cam or (0.0, -1.0, 0.0)
+    height_m = chosen(said, "camera_height_m", home) or VIEW_HEIGHT_M
+    turn = zip(("--qx", "--qy", "--qz", "--qw"), upright(up))
+    return Node(
+        package="tf2_ros", executable="static_transform_publisher",
+        arguments=[
+            "--z", str(height_m), *(word for name, value in turn for word in (name, str(value))),
+            "--frame-id", VIEW_FRAME, "--child-frame-id", said["camera_frame"],
+        ],
+    )  # fmt: skip
 
 
 def nodes(context):
     """The lifter, and the viewers that are asked for."""
-    own = ("keypoints", "name", "namespace", "overlay")
+    own = ("keypoints", "name", "namespace", "overlay", "rviz", "rviz_frame", "camera_frame", "params_file")
     said = {name: LaunchConfiguration(name).perform(context) for name in (*EXPOSED, *own)}
     overrides = {name: typed(name, said[name]) for name in EXPOSED if said[name]}
     overrides["autostart"] = LaunchConfiguration("autostart").perform(context).lower() == "true"
@@ -90,19 +114,22 @@ def nodes(context):
     remaps = [("camera_info", LaunchConfiguration("camera_info"))]
     home = "/".join(["", *filter(None, [said["namespace"].strip("/"), said["name"]])])
     if said["keypoints"]:  # only of the input itself: with publish_hri another's topic is an output
-        params_file = LaunchConfiguration("params_file").perform(context)
-        remaps.append((DEFAULT_TOPICS[chosen_input(said, params_file, home)], said["keypoints"]))
+        remaps.append((DEFAULT_TOPICS[chosen(said, "input", home)], said["keypoints"]))
     yield Node(
         package="dp3d_ros", executable="lifter", name=said["name"], namespace=said["namespace"],
         parameters=[LaunchConfiguration("params_file"), overrides], remappings=remaps, output="screen",
         arguments=["--log-level", LaunchConfiguration("log_level")], emulate_tty=True,
     )  # fmt: skip
-    yield Node(
-        package="rviz2", executable="rviz2", condition=IfCondition(LaunchConfiguration("rviz")),
-        arguments=["-d", str(SHARE / "rviz" / "dp3d.rviz"), "-f", LaunchConfiguration("rviz_frame")],
-        remappings=[("/lifter/markers", f"{home}/markers"), ("/lifter/skeletons", f"{home}/skeletons")],
-        parameters=[{"use_sim_time": overrides["use_sim_time"]}],
-    )  # fmt: skip
+    if said["rviz"].lower() == "true":
+        frame = said["rviz_frame"] or chosen(said, "target_frame", home) or chosen(said, "fixed_frame", home)
+        yield Node(
+            package="rviz2", executable="rviz2",
+            arguments=["-d", str(SHARE / "rviz" / "dp3d.rviz"), "-f", frame or VIEW_FRAME],
+            remappings=[("/lifter/markers", f"{home}/markers"), ("/lifter/skeletons", f"{home}/skeletons")],
+            parameters=[{"use_sim_time": overrides["use_sim_time"]}],
+        )  # fmt: skip
+        if not frame:
+            yield view(said, home)
     yield Node(
         package="dp3d_ros", executable="viewer", condition=IfCondition(LaunchConfiguration("viewer")),
         remappings=[("skeletons", f"{home}/skeletons")], output="screen",

@@ -63,6 +63,19 @@ def quaternions(rotations):
     return np.where(found[..., 3:] < 0, -found, found)
 
 
+def upright(up_cam) -> np.ndarray:
+    """Unit quaternion (4,) x, y, z, w of an optical frame in a frame with z up and x ahead of the camera.
+
+    up_cam (3,) points against gravity. Where the camera looks straight up or down, the top of its picture is ahead.
+    """
+    up = np.asarray(up_cam, np.float64) / np.linalg.norm(up_cam)
+    ahead = np.array([0.0, 0.0, 1.0]) - up[2] * up
+    if np.linalg.norm(ahead) < 1e-3:
+        ahead = np.array([0.0, -1.0, 0.0]) + up[1] * up
+    ahead /= np.linalg.norm(ahead)
+    return quaternions(np.stack([ahead, np.cross(up, ahead), up]))
+
+
 def link_transforms(joints_m, rotations):
     """Each link relative to its parent (the body relative to the sensor).
 

@@ -6,7 +6,9 @@ from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from dp3d_ros.detector_node import DetectorConfig
 
@@ -100,9 +102,48 @@ def test_keypoints_without_an_input_are_those_of_the_default(launched, tmp_path)
 
 
 def test_the_viewers_hear_the_node_by_its_name(launched):
-    nodes = launched(name="eye", namespace="left/")
+    nodes = launched(name="eye", namespace="left/", rviz="true")
     assert nodes["viewer"].remappings == [("skeletons", "/left/eye/skeletons")]
     assert ("/lifter/markers", "/left/eye/markers") in nodes["rviz2"].remappings
+
+
+@pytest.mark.parametrize(
+    ("said", "frame"),
+    [
+        ({}, "dp3d_view"),
+        ({"target_frame": "base_link", "fixed_frame": "odom"}, "base_link"),
+        ({"fixed_frame": "odom"}, "odom"),
+        ({"rviz_frame": "map", "fixed_frame": "odom"}, "map"),
+    ],
+)
+def test_rviz_has_a_frame_with_z_up_also_without_tf(launched, said, frame):
+    nodes = launched(rviz="true", camera_frame="eye", **said)
+    assert nodes["rviz2"].arguments[-1] == frame
+    assert ("static_transform_publisher" in nodes) == (not said)
+    assert not {"rviz2", "static_transform_publisher"} & set(launched(**said))
+
+
+@pytest.mark.parametrize(
+    ("said", "up", "height"),
+    [({}, (0, -1, 0), "1.5"), ({"camera_up": "0 -0.6 -0.8", "camera_height_m": "2.5"}, (0, -0.6, -0.8), "2.5")],
+)
+def test_the_frame_of_rviz_hangs_as_the_camera_does(launched, said, up, height):
+    words = launched(rviz="true", camera_frame="eye", **said)["static_transform_publisher"].arguments
+    told = dict(zip(words[::2], words[1::2]))
+    assert (told["--child-frame-id"], told["--frame-id"], told["--z"]) == ("eye", "dp3d_view", height)
+    turn = Rotation.from_quat([float(told[f"--q{axis}"]) for axis in "xyzw"])
+    np.testing.assert_allclose(turn.apply(up), (0, 0, 1), atol=1e-9)
+    assert turn.apply((0, 0, 1))[0] > 0.5, "the camera looks along x"
+
+
+def test_the_overlay_gets_the_pictures_and_what_the_lifter_knows_of_the_camera(launched):
+    assert "overlay" not in launched()
+    overlay = launched(overlay="/eye/image", name="left", camera_info="/eye/info", assumed_hfov_deg="60")["overlay"]
+    told = {source: target if isinstance(target, str) else target.args[0] for source, target in overlay.remappings}
+    assert told == {
+        "image": "/eye/image", "skeletons": "/left/skeletons", "camera_info": "camera_info", "overlay": "~/overlay",
+    }  # fmt: skip
+    assert overlay.parameters[0]["assumed_hfov_deg"] == 60.0
 
 
 def test_a_wrong_launch_argument_is_named(launched):

@@ -28,7 +28,7 @@ from dp3d_ros.messages.people import (
     pose_array,
 )
 from dp3d_ros.messages.pointcloud2 import read_points
-from dp3d_ros.messages.tf import LINK_NAMES, LINKS, SOLVER, link_transforms, quaternions, tf_from_skeletons
+from dp3d_ros.messages.tf import LINK_NAMES, LINKS, SOLVER, link_transforms, quaternions, tf_from_skeletons, upright
 
 HEADER = Header(frame_id="camera_optical_frame")
 
@@ -133,6 +133,14 @@ def test_quaternions_invert_matrices(values):
     quaternion = np.array(values) / np.linalg.norm(values)
     found = quaternions(matrix_of(quaternion))
     assert found[3] >= 0 and np.allclose(matrix_of(found), matrix_of(quaternion), atol=1e-7)
+
+
+@pytest.mark.parametrize("up", [(0, -1, 0), (0.3, -0.9, -0.2), (0, 0, -1), (0, 0, 1), (0, 1, 0)])
+def test_an_upright_frame_has_z_against_gravity_and_x_ahead(up):
+    turn = matrix_of(upright(up))
+    np.testing.assert_allclose(turn @ np.array(up) / np.linalg.norm(up), (0, 0, 1), atol=1e-9)
+    ahead = turn @ (0, 0, 1) if abs(up[2]) < 1 else turn @ (0, -1, 0)
+    assert ahead[0] > 0.5 and abs(ahead[1]) < 1e-9
 
 
 class TransformArray:
