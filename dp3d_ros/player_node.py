@@ -48,6 +48,15 @@ class PlayerConfig:
         validate(self)
 
 
+def camera_of(played):
+    """The `Camera` of a recording."""
+    width, height = (int(value) for value in played.image_size_px)
+    return Camera(
+        fx=float(played.K[0, 0]), fy=float(played.K[1, 1]), cx=float(played.K[0, 2]), cy=float(played.K[1, 2]),
+        width=width, height=height, distortion=tuple(float(value) for value in played.distortion),
+    )  # fmt: skip
+
+
 def open_recording(name):
     """A recording by path or shipped name."""
     return recording.load(name if Path(name).suffix == ".npz" else recording.shipped(name))
@@ -66,16 +75,7 @@ class PlayerNode(Node):
         stamps_s = [stamp_s for stamp_s, _ in self._frames]
         # One more frame period after the last frame, so that a loop keeps the rhythm.
         self._length_s = stamps_s[-1] + (stamps_s[-1] - stamps_s[-2] if len(stamps_s) > 1 else 0.1)
-        k = played.K
-        self._camera = Camera(
-            fx=float(k[0, 0]),
-            fy=float(k[1, 1]),
-            cx=float(k[0, 2]),
-            cy=float(k[1, 2]),
-            width=int(played.image_size_px[0]),
-            height=int(played.image_size_px[1]),
-            distortion=tuple(float(value) for value in played.distortion),
-        )
+        self._camera = camera_of(played)
         qos = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
         overridable = QoSOverridingOptions.with_default_policies()
         self._keypoints = self.create_publisher(PointCloud2, "keypoints", qos, qos_overriding_options=overridable)

@@ -1,13 +1,16 @@
 """Plays a recorded keypoint stream through the lifter and shows it in RViz: `ros2 launch dp3d_ros demo.launch.py`."""
 
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
+import yaml
 from ament_index_python.packages import get_package_share_directory
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
+from dp3d_ros.demo.layout import demo_layout
 from dp3d_ros.messages.tf import upright
 from dp3d_ros.player_node import open_recording
 from launch import LaunchDescription
@@ -46,6 +49,13 @@ def has_rviz() -> bool:
     return True
 
 
+def layout_file() -> str:
+    """RViz's layout for the demo, as a file."""
+    with NamedTemporaryFile("w", prefix="dp3d_", suffix=".rviz", delete=False) as file:
+        yaml.safe_dump(demo_layout(SHARE / "rviz" / "dp3d.rviz"), file)
+    return file.name
+
+
 def nodes(context):
     """Lifter, player, and the transform that puts the ground below the people's feet."""
     said = {name: LaunchConfiguration(name).perform(context) for name in ("recording", "rate", "loop", "rviz")}
@@ -57,7 +67,7 @@ def nodes(context):
         launch_arguments={
             "joint_set": recording.joint_set, "weights": LaunchConfiguration("weights"), "rviz_frame": "world",
             "lookahead": LaunchConfiguration("lookahead"), "rviz": str(rviz).lower(),
-            "viewer": LaunchConfiguration("viewer"),
+            "viewer": LaunchConfiguration("viewer"), "rviz_config": layout_file() if rviz else "",
         }.items(),
     )  # fmt: skip
     yield Node(

@@ -61,6 +61,7 @@ def arguments():
             f"fixed frame of RViz; empty: target_frame, fixed_frame, or {VIEW_FRAME}, made with z up",
         ),
         ("camera_frame", "camera_optical_frame", "optical frame of the camera, where such a frame is made"),
+        ("rviz_config", str(SHARE / "rviz" / "dp3d.rviz"), "layout of RViz"),
         ("viewer", "false", "show a single camera's people in rerun"),
         ("overlay", "", "topic of a single camera's pictures; with the people in them: /overlay/overlay"),
         ("log_level", "info", "debug, info, warn or error"),
@@ -124,7 +125,7 @@ def nodes(context):
         frame = said["rviz_frame"] or chosen(said, "target_frame", home) or chosen(said, "fixed_frame", home)
         yield Node(
             package="rviz2", executable="rviz2",
-            arguments=["-d", str(SHARE / "rviz" / "dp3d.rviz"), "-f", frame or VIEW_FRAME],
+            arguments=["-d", LaunchConfiguration("rviz_config"), "-f", frame or VIEW_FRAME],
             remappings=[("/lifter/markers", f"{home}/markers"), ("/lifter/skeletons", f"{home}/skeletons")],
             parameters=[{"use_sim_time": overrides["use_sim_time"]}],
         )  # fmt: skip

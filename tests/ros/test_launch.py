@@ -8,6 +8,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+import yaml
 from scipy.spatial.transform import Rotation
 
 from dp3d_ros.detector_node import DetectorConfig
@@ -68,7 +69,11 @@ def launched(load):
 def test_the_demo_runs_with_rviz_or_without(load, installed, asked, shown):
     nodes = load("demo", ("dp3d_ros", "rviz2") if installed else ("dp3d_ros",))(rviz=asked)
     include, *others = nodes
-    assert dict(include.launch_arguments)["rviz"] == str(shown).lower()
+    told = dict(include.launch_arguments)
+    assert told["rviz"] == str(shown).lower()
+    if shown:
+        made = yaml.safe_load(Path(told["rviz_config"]).read_text())["Visualization Manager"]
+        assert made["Views"]["Current"]["Focal Point"]["X"] > 20 and len(made["Displays"]) == 5
     assert ("static_transform_publisher" in [node.executable for node in others]) == shown
 
 
