@@ -69,6 +69,7 @@ class Checkpoint:
             self.denoiser = denoiser
         if denoiser_config is None:
             self.motion_denoiser = motion_denoiser
+        assert config is not None, "a checkpoint has an encoder, or its configuration"
         self.config, self._version1, self._denoiser_config = config, version1, denoiser_config
         if digest:
             self.digest = digest
@@ -93,7 +94,7 @@ class Checkpoint:
         """What draws motions beside the encoder; None where the file holds none."""
         from dp3d_core.model.motion_denoiser import MotionDenoiser
 
-        if self._denoiser_config is None or self.config is None:
+        if self._denoiser_config is None:
             return None
         wanted, found = self.config.frame_width, self._denoiser_config.feature_width
         if found != wanted:
@@ -103,7 +104,7 @@ class Checkpoint:
     def _made(self, make, converted):
         import torch
 
-        assert self.path is not None and self.config is not None
+        assert self.path is not None
         arrays = _contents(self.path)[1]
         if _digest(arrays) != self.digest:
             raise WeightsError(f"weights: {self.path} changed since it was read; start again")

@@ -141,7 +141,7 @@ def _short(value):
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(prog="python3 -m dp3d_core.gpu_check", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python3 -m dp3d_core.gpu_check", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--minutes", type=float, default=4.0, help="time for all of it")
     parser.add_argument("--device", default="cuda", help="cuda, or cpu for a rehearsal")
     parser.add_argument("--out", type=Path, default=Path("gpu_check.json"), help="report; a table goes beside it")

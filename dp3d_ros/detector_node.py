@@ -12,7 +12,7 @@ from pathlib import Path
 
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.clock import Clock, ClockType
+from rclpy.clock import Clock, ClockType  # pyright: ignore[reportPrivateImportUsage] (Humble has it here only)
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -232,7 +232,7 @@ class DetectorNode(Node):
         message = DiagnosticArray()
         message.header.stamp = self.get_clock().now().to_msg()
         name = self.get_fully_qualified_name()
-        message.status.append(diagnostics.status(name, self._config.video, level, text, values))
+        message.status = [diagnostics.status(name, self._config.video, level, text, values)]
         self._diagnostics.publish(message)
 
 

@@ -230,6 +230,7 @@ class LifterNode(LifecycleNode):
             self._backend_note = self._lifter.backend_note
             self.get_logger().error(f"backend: {self._backend_note}")
         for channel in self._channels:
+            assert self._lifter is not None
             counters = {f"backend.{cause}": number for cause, number in sorted(self._lifter.backend_counters.items())}
             values = diagnostics.facts(
                 channel.statistics,

@@ -8,6 +8,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
@@ -48,7 +49,7 @@ class ViewerConfig:
         validate(self)
 
 
-def import_rerun():
+def import_rerun() -> Any:
     """rerun; ImportError names what to install."""
     try:
         import rerun

@@ -51,6 +51,6 @@ class CompiledEngines:
 
         network = self._network
         # the CUDA graph is `resident.Pass`'s, with the memory in it
-        options = {"mode": "max-autotune-no-cudagraphs"} if network.device.startswith("cuda") else {}
-        step = torch.compile(RollingStep(network.encoder).eval(), fullgraph=True, dynamic=False, **options)
+        mode = "max-autotune-no-cudagraphs" if network.device.startswith("cuda") else None
+        step = torch.compile(RollingStep(network.encoder).eval(), fullgraph=True, dynamic=False, mode=mode)
         return DeviceEngine(step, network.config, shape.people, shape.rows, network.device), None

@@ -97,7 +97,8 @@ def quiet_openvino() -> Any:
 
     A robot's node speaks DDS and nothing else, and one without internet would wait for that process when it ends.
     """
-    sys.modules.setdefault("openvino_telemetry", None)  # as if it were not installed: OpenVINO then has a stub
+    modules: dict[str, Any] = sys.modules
+    modules.setdefault("openvino_telemetry", None)  # as if it were not installed: OpenVINO then has a stub
     import openvino
 
     return openvino

@@ -80,6 +80,7 @@ class Exported:
                 command, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
             )  # fmt: skip
+            assert process.stderr is not None
             try:
                 errors = process.stderr.read()
                 status = process.wait()

@@ -59,14 +59,14 @@ def distance(found: list[np.ndarray], expected: list[np.ndarray], pose_scale_m: 
     """`Distance` between outputs (B, F, ...) in the order of a backend's step."""
     if not all(np.isfinite(array).all() for array in found):
         return Distance(np.inf, np.inf, np.inf, np.inf)
-    found, expected = (dict(zip(OUTPUTS, [a.astype(np.float64) for a in side])) for side in (found, expected))
+    ours, theirs = (dict(zip(OUTPUTS, [a.astype(np.float64) for a in side])) for side in (found, expected))
     of_people = ("pose", "log_variance", "action_logits", "contacts")
-    pairs = {name: (found.pop(name), expected.pop(name)) for name in of_people}
+    pairs = {name: (ours.pop(name), theirs.pop(name)) for name in of_people}
     joints = np.linalg.norm(np.subtract(*pairs["pose"]), axis=-1)
     sigma = np.abs(np.subtract(*(np.exp(side / 2) for side in pairs["log_variance"])))
     moved = np.abs(np.subtract(*map(_softmax, pairs["action_logits"]))).sum(-1) / 2
     lifted = np.abs(np.subtract(*map(probability, pairs["contacts"])))
-    memory = [_size(found[name] - expected[name]) / np.maximum(_size(expected[name]), 1e-12) for name in found]
+    memory = [_size(ours[name] - theirs[name]) / np.maximum(_size(theirs[name]), 1e-12) for name in ours]
     worst_mm = lambda error: float(error.reshape(len(error), -1).mean(1).max()) * pose_scale_m * 1e3  # noqa: E731
     states = max(float(moved.max()), float(lifted.max()))
     return Distance(worst_mm(joints), worst_mm(sigma), states, float(np.max(memory, initial=0)))

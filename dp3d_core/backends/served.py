@@ -39,6 +39,9 @@ class Served:
     where there is none at all, eagerly.
     """
 
+    _builder: Any
+    """Of the class in `builders` that serves; None: eager does."""
+
     def __init__(
         self,
         network: Checkpoint,

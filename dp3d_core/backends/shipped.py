@@ -12,6 +12,7 @@ import re
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -34,8 +35,7 @@ def beside(weights: Path, kind: str, rows: int) -> Path:
 
 def read(network: Checkpoint, kind: str, rows: int) -> Arrays | None:
     """What lies beside the weights of `network`; None where nothing does, or something of other weights."""
-    path = None if network.path is None else beside(network.path, kind, rows)
-    if path is None or not path.is_file():
+    if network.path is None or not (path := beside(network.path, kind, rows)).is_file():
         return None
     try:
         with safe_open(path, framework="numpy") as file:
@@ -52,7 +52,7 @@ def write(network: Checkpoint, kind: str, rows: int, arrays: Arrays) -> Path:
     """Put what was made of the weights beside their file; returns the path."""
     assert network.path is not None
     path = beside(network.path, kind, rows)
-    facts = {"digest": network.digest}
+    facts: dict[str, Any] = {"digest": network.digest}
     if kind == "graph":
         arrays, facts["tensors"] = _without_weights(arrays, network.path)
     save_file(arrays, path, metadata={"dp3d": json.dumps(facts)})

@@ -6,7 +6,7 @@ Per arriving frame of a stream: rows are the working window, oldest first, the n
 
 from dp3d_core.config import POOL_TIMES_S, POOL_WIDTH, ModelConfig
 
-OUTPUTS = ("pose", "log_variance", "contacts", "action_logits", "features", "keys", "values", "pooled")
+OUTPUTS: tuple[str, ...] = ("pose", "log_variance", "contacts", "action_logits", "features", "keys", "values", "pooled")
 """Of the step, in order: (B, N, 17, 3), (B, N, 17, 2), (B, N, 2), (B, A), (B, N, D), the new frame's (B, L, G, D)
 twice, and (B, S, H + 1); see `encoder.Encoded`."""
 

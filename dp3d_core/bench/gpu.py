@@ -80,8 +80,8 @@ class Runner:
             replay, outputs = captured(lambda *_: engine.run(), ())
             self.run = lambda: (replay(), outputs)[1]
         else:
-            options = {"mode": "max-autotune"} if way == "max_autotune" else {}
-            function = module if way == "eager" else torch.compile(module, fullgraph=True, **options)
+            mode = "max-autotune" if way == "max_autotune" else None
+            function = module if way == "eager" else torch.compile(module, fullgraph=True, mode=mode)
             self.run = lambda: function(*self._inputs)
 
     def step(self, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -55,7 +55,7 @@ def fastest_s(call, seconds=0.15, least=3):
     return best
 
 
-def products(shapes, dtype=torch.float32, device="cpu", turned=False):
+def products(shapes, dtype=torch.float32, device: str | torch.device = "cpu", turned=False):
     """A function that does bare matrix products of these shapes [(rows, in, out)] in PyTorch, one after the other.
 
     Each has weights of its own: like the network, the products then read them from wherever they fit (L2, L3 or

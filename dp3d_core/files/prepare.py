@@ -179,9 +179,8 @@ def _size(detections: Detections, options: PrepareOptions, notes: list[str]) -> 
     if not sure.any():
         sure = detections.confidence > 0
     reach = np.percentile(detections.keypoints_px[sure], 99.9, axis=0) if sure.any() else np.zeros(2)
-    fits = [size for size in COMMON_SIZES_PX if (reach <= size).all()] + [
-        size[::-1] for size in COMMON_SIZES_PX if (reach <= size[::-1]).all()
-    ]
+    turned = [(height, width) for width, height in COMMON_SIZES_PX]
+    fits = [size for size in [*COMMON_SIZES_PX, *turned] if (reach <= size).all()]
     size = min(fits, key=lambda size: size[0] * size[1], default=(int(np.ceil(reach[0])), int(np.ceil(reach[1]))))
     notes.append(f"no picture size in the file: {size[0]} x {size[1]} is assumed, which holds all keypoints; "
                  "give --image-size")  # fmt: skip

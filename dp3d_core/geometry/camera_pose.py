@@ -96,7 +96,9 @@ def motion_between(before: CameraPose | None, now: CameraPose | None) -> tuple[n
 
     Returns turn (3, 3) and shift_m (3,), or None where one of the two poses has no transform.
     """
-    if before is None or now is None or before.rotation is None or now.rotation is None:
+    if before is None or before.rotation is None or before.translation_m is None:
+        return None
+    if now is None or now.rotation is None or now.translation_m is None:
         return None
     turn = now.rotation.T @ before.rotation
     return turn, now.rotation.T @ (before.translation_m - now.translation_m)

@@ -8,7 +8,7 @@ returned wrong results (NVIDIA/TensorRT issues 4328, 4333).
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from dp3d_core.config import ROTARY_PERIOD_S
 from dp3d_core.skeleton import BONES
@@ -41,6 +41,13 @@ def rotate(x, cos, sin, heads):
     return torch.cat([a * cos - b * sin, a * sin + b * cos], -1).flatten(-2)
 
 
+def zero(*layers):
+    """Set the weights and biases of layers to 0."""
+    for layer in layers:
+        for parameter in layer.parameters():
+            nn.init.zeros_(parameter)
+
+
 def kinship():
     """(17, 17) row-normalised adjacency of the skeleton with self-links: the fixed tree AL of DreamPose3D."""
     tree = torch.eye(17)
@@ -55,6 +62,9 @@ class Affinity(nn.Module):
     Mixes tokens, XA = C A with separate weights on and off the diagonal, and gives each attention head a bias.
     """
 
+    tree: Tensor
+    identity: Tensor
+
     def __init__(self, width, heads):
         super().__init__()
         self.register_buffer("tree", kinship(), persistent=False)
@@ -63,7 +73,7 @@ class Affinity(nn.Module):
         self.own = nn.Linear(width, width)
         self.others = nn.Linear(width, width, bias=False)
         self.head_gain = nn.Parameter(torch.zeros(heads))
-        nn.init.zeros_(self.own.weight), nn.init.zeros_(self.own.bias), nn.init.zeros_(self.others.weight)
+        zero(self.own, self.others)
 
     def matrix(self):
         """(17, 17) symmetric."""
@@ -116,7 +126,7 @@ class Film(nn.Module):
     def __init__(self, condition_width, width):
         super().__init__()
         self.project = nn.Linear(condition_width, 2 * width)
-        nn.init.zeros_(self.project.weight), nn.init.zeros_(self.project.bias)
+        zero(self.project)
 
     def forward(self, tokens, condition):
         """tokens (..., D), condition (..., Dc) broadcastable to it."""

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from dp3d_core.model.attention import zero
 from dp3d_core.model.trunk import SEEN_CHANNELS, Trunk
 
 UP_CHANNELS = 4
@@ -42,11 +43,11 @@ class Encoder(Trunk):
         # at first the up vector changes nothing, and an unknown one (zeros) never does
         self.up_to_joint = nn.Linear(UP_CHANNELS, config.joint_width, bias=False)
         self.up_to_condition = nn.Linear(UP_CHANNELS, config.condition_width, bias=False)
-        nn.init.zeros_(self.up_to_joint.weight), nn.init.zeros_(self.up_to_condition.weight)
+        zero(self.up_to_joint, self.up_to_condition)
         self.condition = nn.Parameter(torch.zeros(config.condition_width))
         self._add_blocks(variances=2)
         self.contact_head = nn.Linear(config.frame_width, len(FEET))
-        nn.init.zeros_(self.contact_head.weight), nn.init.zeros_(self.contact_head.bias)
+        zero(self.contact_head)
 
     def forward(self, seen, up, stamps_s, mask, pool_row=None, action_probability=None):
         """All rows at once, as in training and offline.

@@ -25,11 +25,11 @@ def gaussian_flow(denoise, noise, steps, power=LEVEL_POWER):
     if steps < 1:
         raise ValueError(f"steps: expected at least 1, got {steps}")
     noisy = noise
-    for angle, following in pairwise([*angle_ladder(steps, power), None]):
+    angles = angle_ladder(steps, power)
+    for angle, following in pairwise(angles):
         clean = denoise(noisy, angle)
-        if following is None:
-            return clean
         noisy = turned(noisy, clean, *(noisy.new_tensor(value) for value in (math.sin(angle), angle, following)))
+    return denoise(noisy, angles[-1])
 
 
 def trig_ddim(denoise, noise, steps, power=LEVEL_POWER):

@@ -8,13 +8,13 @@ Knows no sampler, camera or stream.
 """
 # B batch, N frames, J = 17 joints, D width, A actions
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from dp3d_core.model import gaussian
-from dp3d_core.model.attention import MASKED, SpatialBlock, TemporalBlock
+from dp3d_core.model.attention import MASKED, SpatialBlock, TemporalBlock, zero
 from dp3d_core.model.diffusion import band_mask
 from dp3d_core.model.part_prompts import PartPrompts
 
@@ -45,11 +45,15 @@ class Context(NamedTuple):
 
     def crop(self, frames):
         """The context of a slice of the frames."""
-        return Context(*(None if part is None else part[:, frames] for part in self))
+        return self.map(lambda part: part[:, frames])
 
     def repeat(self, hypotheses):
         """The same context for (H * B) sequences, hypothesis by hypothesis."""
-        return Context(*(None if part is None else part.repeat(hypotheses, *[1] * (part.dim() - 1)) for part in self))
+        return self.map(lambda part: part.repeat(hypotheses, *[1] * (part.dim() - 1)))
+
+    def map(self, function):
+        """`function` of every tensor, as a `Context`."""
+        return Context._make(None if part is None else function(part) for part in self)
 
 
 class Denoised(NamedTuple):
@@ -70,6 +74,12 @@ class Denoised(NamedTuple):
 class MotionDenoiser(nn.Module):
     """See the module's head. `config` is a `DenoiserConfig`; feature_width 0 makes the prior, which has no context."""
 
+    mean_pose: Tensor
+    spread: Tensor
+    joint_factor: Tensor
+    kernel_share: Tensor
+    moving: Tensor
+
     def __init__(self, config):
         super().__init__()
         self.config = config
@@ -88,7 +98,7 @@ class MotionDenoiser(nn.Module):
         self.temporal = nn.ModuleList(TemporalBlock(*temporal) for _ in range(config.layers))
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, 3)
-        nn.init.zeros_(self.head.weight), nn.init.zeros_(self.head.bias)
+        zero(self.head)
         self.hallucinate = nn.Linear(width, 3 * (config.hallucinated_frames - 1))
         self.register_buffer("mean_pose", torch.zeros(17, 3))
         self.register_buffer("spread", torch.ones(17, 3))
@@ -154,7 +164,7 @@ class MotionDenoiser(nn.Module):
         added = torch.zeros_like(level) if white is None else torch.log1p(100 * white.flatten(2).mean(-1))
         noise = torch.stack([torch.sin(level), torch.cos(level), torch.sin(2 * level), level, added], -1)
         condition = self.noise_embed(noise)
-        if not self.blind:
+        if self.read_features is not None:
             condition = condition + self.read_features(context.features)
         if self.prompts is not None:
             tokens = self.prompts(tokens, context.action_probability)
@@ -169,7 +179,7 @@ class MotionDenoiser(nn.Module):
         """MixSTE's order: joints of a frame, then each joint over time, both ways."""
         mask = band_mask(tokens.shape[1], self.config.window_frames, tokens.device)
         bias = torch.where(mask, 0.0, MASKED)[None, None, None].to(tokens.dtype)
-        angles = self.temporal[0].angles(stamps_s)
+        angles = cast(TemporalBlock, self.temporal[0]).angles(stamps_s)
         for spatial, temporal in zip(self.spatial, self.temporal, strict=True):
             tokens = spatial(tokens, condition)
             rows, _, _ = temporal(tokens.transpose(1, 2), condition[:, None], angles, bias)

@@ -6,9 +6,9 @@ tokens of the prompts that name it, and the action's token. Knows no text tower:
 # B batch, N rows (frames), J = 17 joints, S static tokens, A actions, D width
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from dp3d_core.model.attention import MASKED
+from dp3d_core.model.attention import MASKED, zero
 
 PART_JOINTS = {
     "person": tuple(range(17)), "speed": tuple(range(17)), "head": (8, 9, 10), "body": (0, 1, 4, 7, 8, 11, 14),
@@ -21,6 +21,9 @@ MODIFIERS = 3
 class PartPrompts(nn.Module):
     """Cross-attention of joint tokens (B, N, 17, D) to prompt tokens, masked by part."""
 
+    baked: Tensor
+    mask_JS: Tensor
+
     def __init__(self, width, heads, prompt_width, actions):
         super().__init__()
         self.heads, self.actions = heads, actions
@@ -31,7 +34,7 @@ class PartPrompts(nn.Module):
         self.norm_joint, self.norm = nn.LayerNorm(width), nn.LayerNorm(prompt_width)
         self.query, self.out = nn.Linear(width, width), nn.Linear(width, width)
         self.key, self.value = nn.Linear(prompt_width, width), nn.Linear(prompt_width, width)
-        nn.init.zeros_(self.out.weight), nn.init.zeros_(self.out.bias)
+        zero(self.out)
         named = torch.full((17, parts), MASKED)
         for index, joints in enumerate(PART_JOINTS.values()):
             named[list(joints), index] = 0.0

@@ -7,7 +7,7 @@ speed, head, body, arms, legs}; "action" is the seventh. Where no text tower is 
 # B batch, N rows, S pooling time scales, H pooled features, A actions, P part prompts, D frame width
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from dp3d_core.config import POOL_TIMES_S, POOL_WIDTH
 from dp3d_core.model.attention import attend
@@ -69,6 +69,10 @@ class PromptBank(nn.Module):
     `baked` holds text-tower encodings (or zeros: then the modifiers alone are the learned bank). The tokens a frame
     sees are the part prompts, its own action mixture and its own residual: never another sample's.
     """
+
+    baked: Tensor
+
+    baked: Tensor
 
     def __init__(self, config, actions, summary_width=128):
         super().__init__()

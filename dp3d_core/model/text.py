@@ -14,6 +14,7 @@ import math
 import random
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -68,7 +69,7 @@ class TextBank:
         return {"model": self.model, "pretrained": self.pretrained, "sha256": digest.hexdigest()}
 
 
-def load_tower(model, pretrained):
+def load_tower(model: str, pretrained: str | Path) -> tuple[Any, Any]:
     """The text tower's model, frozen and in float32 on the CPU, and its tokenizer.
 
     `model` is a name such as "ViT-B-32", `pretrained` its weights' name such as "laion2b_s34b_b79k" or a .safetensors

@@ -4,7 +4,7 @@
 """
 # B batch, N rows, M keys, C cached frames, L temporal blocks, G token groups (1, or 17), D frame width, A actions
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -83,6 +83,11 @@ class Trunk(nn.Module):
         pooled = torch.zeros(batch, len(POOL_TIMES_S), POOL_WIDTH + 1, device=device)
         return Context(torch.zeros(cache, device=device), torch.zeros(cache, device=device), filled, pooled)
 
+    def _rows(self, *inputs):
+        """What a subclass makes of its own inputs, then stamps_s, bias, summary, logits, context, action_probability:
+        its answer, and each temporal block's keys and values."""
+        raise NotImplementedError
+
     def _all_rows(self, inputs, seen, stamps_s, mask, pool_row, action_probability):
         """The answer of `_rows` for all rows at once; `inputs` are those of the network beside `seen`."""
         summary = logits = None
@@ -120,7 +125,7 @@ class Trunk(nn.Module):
         Returns normalised frame tokens (B, G, N, D), joint tokens (B, N, 17, joint width) and each temporal block's
         keys and values.
         """
-        prompts = None
+        prompts = []
         if self.prompts is not None:
             if summary is None:
                 summary = joints.new_zeros(*joints.shape[:2], 1)
@@ -128,7 +133,7 @@ class Trunk(nn.Module):
             probability = probability if action_probability is None else action_probability
             *prompts, share = self.prompts.read(summary, probability)
             condition = condition + share
-        angles = self.temporal[0].angles(stamps_s)
+        angles = cast(TemporalBlock, self.temporal[0]).angles(stamps_s)
         row_condition = condition[:, None]
         if self.by_joint:
             frames, fresh = self._alternate(joints, condition, row_condition, prompts, angles, bias, context)

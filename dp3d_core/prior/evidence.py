@@ -111,7 +111,7 @@ class Rays:
     def __init__(self, rays, sigma, weight, stamps_s):
         self._rays, self._variance, self._weight, self._stamps_s = rays, sigma**2, weight, stamps_s
         self._stray = 1 - weight.sum(-1).clip(0, 1)
-        self.shares = None
+        self.shares: np.ndarray | None = None
         """(H, T, 17, G) how likely each mode was found to be the joint when last combined."""
 
     def combine(self, pose_m, sigma_m):

@@ -15,10 +15,8 @@ import torch
 from dp3d_core.model.diffusion import band_mask, rows_ahead
 from dp3d_core.model.sampler import hypotheses
 from dp3d_core.prior.evidence import Points, Rays
-from dp3d_core.prior.view import checked_stamps, heaviest, look, turn_modes
+from dp3d_core.prior.view import checked_joints, checked_modes, checked_stamps, heaviest, look, turn_modes
 
-MAX_FRAMES = 512
-"""Every frame is denoised together with all others, at a cost that grows with the square of their number."""
 STEPS = 20
 """Of samples; a point estimate takes one, as when lifting."""
 RIVAL_SHARE = 0.5
@@ -42,7 +40,7 @@ class Prior:
 
         As from a camera that looks at the person: x right, y down, z away, whichever way the person faces.
         """
-        return self._sample(checked_stamps(stamps_s, MAX_FRAMES), None, None, samples, steps, seed)[0]
+        return self._sample(checked_stamps(stamps_s), None, None, samples, steps, seed)[0]
 
     def complete(self, joints_cam_m, stamps_s, *, samples=1, steps=None, seed=0, prior_only=False):
         """Fill what is missing of a person's joints in 3D, NaN where unknown: single joints, limbs, whole frames.
@@ -51,17 +49,8 @@ class Prior:
         several are samples whose spread is the doubt; known joints stay where they are. ValueError where fewer than
         three joints are known in every frame.
         """
-        stamps_s = checked_stamps(stamps_s, MAX_FRAMES)
-        joints_cam_m = np.asarray(joints_cam_m, np.float64)
-        if joints_cam_m.shape != (len(stamps_s), 17, 3):
-            raise ValueError(f"joints_cam_m: expected ({len(stamps_s)}, 17, 3), got {joints_cam_m.shape}")
-        known = np.isfinite(joints_cam_m).all(-1)
-        if (joints_cam_m[known][:, 2] <= 0).any():
-            raise ValueError("joints_cam_m: expected known joints in front of the camera (z > 0), got some behind it")
-        if known.sum(1).max() < 3:
-            raise ValueError(
-                "joints_cam_m: expected three known joints in some frame, got fewer; NaN marks the unknown"
-            )
+        stamps_s = checked_stamps(stamps_s)
+        joints_cam_m, known = checked_joints(joints_cam_m, len(stamps_s))
         points = np.where(known[..., None], joints_cam_m, 1.0)
         seen, rotation = look(points[..., :2] / points[..., 2:], known, stamps_s)
         evidence = Points(np.einsum("tij,tkj->tki", rotation, points), known, stamps_s)
@@ -76,15 +65,8 @@ class Prior:
         them the joint is, and is then estimated anew. One answer is the point estimate, several are samples. The root
         is estimated, its distance as good as the prior's body size. ValueError where nothing is seen.
         """
-        stamps_s = checked_stamps(stamps_s, MAX_FRAMES)
-        centre_px, sigma_px, weight = (np.asarray(part, np.float64) for part in modes)
-        if weight.ndim != 3 or weight.shape[:2] != (len(stamps_s), 17) or centre_px.shape != (*weight.shape, 2):
-            raise ValueError(
-                f"modes: expected centre_px ({len(stamps_s)}, 17, G, 2) and weight ({len(stamps_s)}, 17, G), got "
-                f"{centre_px.shape} and {weight.shape}"
-            )
-        if not all(np.isfinite(part).all() for part in (centre_px, sigma_px, weight)) or (sigma_px <= 0).any():
-            raise ValueError("modes: expected finite pixels and weights and sigma_px above 0; weight 0 marks no mode")
+        stamps_s = checked_stamps(stamps_s)
+        centre_px, sigma_px, weight = checked_modes(modes, len(stamps_s))
         rays, weight = camera.see(centre_px, weight)
         if ((weight > 0).any(-1).sum(1) < 3).all():
             raise ValueError("modes: expected three joints seen in some frame, got fewer")
@@ -97,6 +79,7 @@ class Prior:
         seen, evidence, rotation = _looked_at(rays, sigma_px / camera.fx, weight, picked, trust, stamps_s)
         if rivals.any() and not prior_only:
             self._sample(stamps_s, seen, evidence, 1, 1, seed)
+            assert evidence.shares is not None
             # the motion has decided: what it takes for the joint is now seen, as surely as it was decided
             picked, sure = heaviest(rays, evidence.shares[0]), (2 * evidence.shares[0].max(-1) - 1).clip(0, 1)
             trust = np.where(rivals, sure, 1) * confidence

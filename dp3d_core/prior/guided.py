@@ -42,7 +42,7 @@ def guided_sample(denoiser, context, evidence, *, samples, steps, generator, wei
     noisy = denoiser.noise(white, repeated.stamps_s)
     metric = Metric(denoiser, repeated)
     roots = Roots(evidence, start, context.stamps_s[0])
-    pose_m = root_m = None
+    pose_m = torch.zeros_like(noisy)
     for angle, following in pairwise([*angle_ladder(steps), 0.0]):
         level = noisy.new_full((samples, 1), angle)
         answer = denoiser(noisy, level, repeated)

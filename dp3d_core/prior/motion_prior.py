@@ -12,9 +12,8 @@ from dp3d_core.model.hypotheses import MOST_TOKENS, sample
 from dp3d_core.prior.energies import Heatmaps, Keypoints, Points
 from dp3d_core.prior.evidence import modes_from_heatmaps
 from dp3d_core.prior.guided import guided_sample
-from dp3d_core.prior.view import checked_stamps, heaviest, look, turn_modes
+from dp3d_core.prior.view import checked_joints, checked_modes, checked_stamps, heaviest, look, turn_modes
 
-MAX_FRAMES = 512
 STEPS = 20
 MODEL_SIGMA = 0.005
 """Detected joints are not quite the body's: this much is added to every keypoint's standard deviation, in rays."""
@@ -36,7 +35,7 @@ class MotionPrior:
 
         As from a level camera that looks at the person: x right, y down, z away.
         """
-        stamps_s = checked_stamps(stamps_s, MAX_FRAMES)
+        stamps_s = checked_stamps(stamps_s)
         context = self._context(stamps_s)
         generator = torch.Generator().manual_seed(seed)
         steps = {"hypotheses": samples, "steps": steps, "generator": generator}
@@ -49,17 +48,8 @@ class MotionPrior:
         One is the point estimate (one step), several are samples. Known joints stay where they are. What is known in
         2D alone is completed by `fit`. ValueError where fewer than three joints are known in every frame.
         """
-        stamps_s = checked_stamps(stamps_s, MAX_FRAMES)
-        joints_cam_m = np.asarray(joints_cam_m, np.float64)
-        if joints_cam_m.shape != (len(stamps_s), 17, 3):
-            raise ValueError(f"joints_cam_m: expected ({len(stamps_s)}, 17, 3), got {joints_cam_m.shape}")
-        known = np.isfinite(joints_cam_m).all(-1)
-        if (joints_cam_m[known][:, 2] <= 0).any():
-            raise ValueError("joints_cam_m: expected known joints in front of the camera (z > 0), got some behind it")
-        if known.sum(1).max() < 3:
-            raise ValueError(
-                "joints_cam_m: expected three known joints in some frame, got fewer; NaN marks the unknown"
-            )
+        stamps_s = checked_stamps(stamps_s)
+        joints_cam_m, known = checked_joints(joints_cam_m, len(stamps_s))
         points = np.where(known[..., None], joints_cam_m, 1.0)
         _, rotation = look(points[..., :2] / points[..., 2:], known, stamps_s)
         places = np.einsum("tij,tkj->tki", rotation, points)
@@ -73,8 +63,8 @@ class MotionPrior:
         modes: `evidence.Modes` of (T, 17) joints, several a joint where it has rivals; what the weights of a joint
         lack to 1 is the chance that it is anywhere. covariance_px (T, 17, G, 2, 2) in place of the modes' sigma.
         """
-        stamps_s = checked_stamps(stamps_s, MAX_FRAMES)
-        centre_px, sigma_px, mode_weight = _checked_modes(modes, len(stamps_s))
+        stamps_s = checked_stamps(stamps_s)
+        centre_px, sigma_px, mode_weight = checked_modes(modes, len(stamps_s))
         rays, mode_weight = camera.see(centre_px, mode_weight)
         if ((mode_weight > 0).any(-1).sum(1) < 3).all():
             raise ValueError("modes: expected three joints seen in some frame, got fewer")
@@ -101,7 +91,7 @@ class MotionPrior:
         Their highest peaks start the root; afterwards the maps' own gradient guides. ValueError for a camera with
         distortion (rectify the image first), for NaN, and where no frame shows three joints.
         """
-        stamps_s = checked_stamps(stamps_s, MAX_FRAMES)
+        stamps_s = checked_stamps(stamps_s)
         if any(camera.distortion) or camera.model == "equidistant":
             raise ValueError("camera: heatmaps are projected without distortion; rectify the image, or pass keypoints")
         peaks = modes_from_heatmaps(heatmaps, (camera.width, camera.height), most=1, least=0.05)
@@ -140,15 +130,3 @@ class MotionPrior:
             )  # fmt: skip
             parts.append((pose_m + root_m).cpu().double().numpy())
         return np.einsum("tji,htkj->htki", rotation, np.concatenate(parts))
-
-
-def _checked_modes(modes, frames):
-    centre_px, sigma_px, weight = (np.asarray(part, np.float64) for part in modes)
-    if weight.ndim != 3 or weight.shape[:2] != (frames, 17) or centre_px.shape != (*weight.shape, 2):
-        raise ValueError(
-            f"modes: expected centre_px ({frames}, 17, G, 2) and weight ({frames}, 17, G), got {centre_px.shape} and "
-            f"{weight.shape}"
-        )
-    if not all(np.isfinite(part).all() for part in (centre_px, sigma_px, weight)) or (sigma_px <= 0).any():
-        raise ValueError("modes: expected finite pixels and weights and sigma_px above 0; weight 0 marks no mode")
-    return centre_px, sigma_px, weight

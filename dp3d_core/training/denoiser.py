@@ -45,7 +45,7 @@ class Pool:
     def batch(self, size, generator):
         """Poses and `Context` of `size` random sequences in float32, some without features."""
         index = torch.randint(len(self.clean), (size,), generator=generator)
-        context = Context(*(part[index].float() for part in self.context))
+        context = self.context.map(lambda part: part[index].float())
         if not context.features.numel():
             return self.clean[index].float(), context
         kept = torch.rand(size, 1, 1, generator=generator) >= FEATURES_DROPPED
@@ -76,13 +76,15 @@ def fill_pool(encoder, bank, sequences, frames, generator, pose_scale_m, chunk=6
 def prepare(denoiser, pool, most=512):
     """Measure the statistics of the residuals on the pool and write them into `denoiser`."""
     clean = pool.clean[:most].float()
-    context = Context(*(part[:most].float() for part in pool.context))
+    context = pool.context.map(lambda part: part[:most].float())
     if denoiser.blind:
         denoiser.mean_pose.copy_(clean.mean((0, 1)))
         context = denoiser.blind_context(context.stamps_s)
     denoiser.spread.fill_(1.0)
     spread, factor, share = fit_statistics(denoiser.residual(clean, context), context.stamps_s)
-    denoiser.spread.copy_(spread), denoiser.joint_factor.copy_(factor), denoiser.kernel_share.copy_(share)
+    denoiser.spread.copy_(spread)
+    denoiser.joint_factor.copy_(factor)
+    denoiser.kernel_share.copy_(share)
 
 
 class Average:

@@ -93,4 +93,4 @@ def losses(denoiser, clean, context, question, answer):
 def weigh(parts):
     """The total loss."""
     weights = {"denoise": 1.0, "velocity": VELOCITY_WEIGHT, "hallucination": HALLUCINATION_WEIGHT, "bone": BONE_WEIGHT}
-    return sum(weights[name] * value for name, value in parts.items())
+    return torch.stack([weights[name] * value for name, value in parts.items()]).sum()

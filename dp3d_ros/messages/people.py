@@ -104,5 +104,5 @@ def orientation_cloud(skeletons: Skeletons, header, rotations: np.ndarray):
         for name, values in zip(("qx", "qy", "qz", "qw"), np.moveaxis(quaternions(rotations), -1, 0)):
             points[name] = values
         points["person"] = np.array(skeletons.ids)[:, None]
-        points["link"] = np.arange(points.shape[1])
+        points["link"] = np.arange(rotations.shape[1])
     return write_cloud(points.reshape(-1), header)

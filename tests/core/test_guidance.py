@@ -17,7 +17,8 @@ from dp3d_core.model import motion_weights
 from dp3d_core.model.motion_denoiser import MotionDenoiser
 from dp3d_core.prior import report as prior_report
 from dp3d_core.prior.evidence import KNOWN_SIGMA_M, Modes, Points, Rays, modes_from_heatmaps, modes_from_keypoints
-from dp3d_core.prior.guidance import MAX_FRAMES, Prior
+from dp3d_core.prior.guidance import Prior
+from dp3d_core.prior.view import MAX_FRAMES
 from dp3d_core.skeleton import BONES, MIRROR
 
 STAMPS_S = np.arange(24) / 30

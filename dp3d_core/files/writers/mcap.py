@@ -6,6 +6,7 @@ Written by the library rosbags; no ROS is needed. Fields, types and frame are th
 import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 
@@ -81,7 +82,7 @@ def _keypoints(result: Result, rows: slice) -> np.ndarray:
 
 
 def _cloud(store, header, points: np.ndarray):
-    kind = points.dtype
+    kind: Any = points.dtype
     fields = [
         store.types["sensor_msgs/msg/PointField"](name=name, offset=kind.fields[name][1], count=1,
                                                   datatype=_CODES[kind.fields[name][0].str.replace("|", "")])

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,7 @@ def write(result: Result, out: Path, facts: dict) -> list[Path]:
     return [path]
 
 
-def content(result: Result, facts: dict) -> dict[str, np.ndarray]:
+def content(result: Result, facts: dict) -> dict[str, Any]:
     """The arrays by name; a plane point X of the ground has ground_normal_cam . X + ground_distance_m = 0."""
     camera = result.camera
     return {

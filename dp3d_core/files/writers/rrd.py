@@ -18,7 +18,8 @@ def write(result: Result, out: Path, facts: dict) -> list[Path]:
         raise ImportError(f"--to rrd needs rerun-sdk ({error}); pip install 'dp3d_ros[viewer]'") from error
     path = out / f"{result.name}.rrd"
     with beside(path) as unfinished:
-        recording = rerun.RecordingStream("dp3d", recording_id=result.name)
+        # pyright does not see what rerun exports lazily
+        recording = rerun.RecordingStream("dp3d", recording_id=result.name)  # pyright: ignore[reportAttributeAccessIssue]
         recording.save(str(unfinished))
         _log(rerun, recording, result)
         recording.flush()
