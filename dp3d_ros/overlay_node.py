@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.clock import Clock, ClockType
+from rclpy.clock import Clock, ClockType  # pyright: ignore[reportPrivateImportUsage] (Humble has it here only)
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -42,8 +42,12 @@ class OverlayConfig:
     """Options of the overlay node."""
 
     assumed_hfov_deg: float = option(
-        0.0, "as in the lifter: horizontal field of view to assume while there is no calibrated CameraInfo; 0: wait",
-        unit="deg", low=0.0, high=170.0)  # fmt: skip
+        0.0,
+        "as in the lifter: horizontal field of view to assume while there is no calibrated CameraInfo; 0: wait",
+        unit="deg",
+        low=0.0,
+        high=170.0,
+    )
     rectified: bool = option(False, "the pictures are rectified (image_rect): use CameraInfo.p")
     keep: int = option(30, "pictures that wait for their skeletons, at most", low=1, high=300)
 
@@ -178,7 +182,7 @@ class OverlayNode(Node):
         message.header.stamp = self.get_clock().now().to_msg()
         name = self.get_fully_qualified_name()
         values = self._counts | {"output_hz": hz, "last_error": self._problem}
-        message.status.append(diagnostics.status(name, "", level, text, values))
+        message.status = [diagnostics.status(name, "", level, text, values)]
         self._diagnostics.publish(message)
 
 

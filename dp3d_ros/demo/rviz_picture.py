@@ -141,9 +141,9 @@ def _line(image, view, ends_m, colour, width_m):
     import cv2
 
     pixels, depth = view.see(ends_m)
-    ends = [_pixel(pixel) for pixel in pixels]
-    if None not in ends:
-        cv2.line(image, *ends, colour, max(1, round(width_m * view.focal_px / depth.mean())), cv2.LINE_AA)
+    first, second = map(_pixel, pixels)
+    if first is not None and second is not None:
+        cv2.line(image, first, second, colour, max(1, round(width_m * view.focal_px / depth.mean())), cv2.LINE_AA)
 
 
 def _pixel(point):
