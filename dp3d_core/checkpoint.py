@@ -213,10 +213,16 @@ def read(weights: str | Path) -> Checkpoint:
     if not all(np.isfinite(value).all() for value in arrays.values()):
         raise ValueError(f"weights: {path} holds values that are not finite; train again from an earlier checkpoint")
     return Checkpoint(
-        actions=actions, temperatures=temperatures, provenance=head.get("provenance", {}), config=config,
-        digest=_digest(arrays), path=path, version1=found == VERSION1, denoiser_config=denoiser_config,
+        actions=actions,
+        temperatures=temperatures,
+        provenance=head.get("provenance", {}),
+        config=config,
+        digest=_digest(arrays),
+        path=path,
+        version1=found == VERSION1,
+        denoiser_config=denoiser_config,
         older=bool(head.get("older")),
-    )  # fmt: skip
+    )
 
 
 def _contents(path):

@@ -60,8 +60,12 @@ class DetectorConfig:
     )
     frame_id: str = option("camera_optical_frame", "frame of the headers of pictures of `video`")
     wait_for_subscribers_s: float = option(
-        30.0, "a video file begins when the keypoints have a subscriber, or after so long", unit="s", low=0.0,
-        high=3600.0)  # fmt: skip
+        30.0,
+        "a video file begins when the keypoints have a subscriber, or after so long",
+        unit="s",
+        low=0.0,
+        high=3600.0,
+    )
 
     def __post_init__(self):
         validate(self)
@@ -76,10 +80,15 @@ class DetectorNode(Node):
         config = self._config
         self._info = camera_info(config.calibration)
         self._worker = WorkerProcess(
-            WorkerConfig(model=config.model, joint_set=config.model_joint_set, max_people=config.max_people,
-                         min_score=config.min_score, fixed_camera=config.fixed_camera),
+            WorkerConfig(
+                model=config.model,
+                joint_set=config.model_joint_set,
+                max_people=config.max_people,
+                min_score=config.min_score,
+                fixed_camera=config.fixed_camera,
+            ),
             config.detector_python,
-        )  # fmt: skip
+        )
         qos = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
         overridable = QoSOverridingOptions.with_default_policies()
         self._keypoints = self.create_publisher(PointCloud2, "keypoints", qos, qos_overriding_options=overridable)
@@ -116,9 +125,12 @@ class DetectorNode(Node):
                 spin_once(0.05)
             self._last_picture_s = time.monotonic()
             self._capture = Capture(
-                self._config.video, self._newest, frame_id=self._config.frame_id, loop=self._config.loop,
+                self._config.video,
+                self._newest,
+                frame_id=self._config.frame_id,
+                loop=self._config.loop,
                 now_ns=lambda: self.get_clock().now().nanoseconds,
-            )  # fmt: skip
+            )
         while self._capture is None or not self._capture.ended or self._newest.waiting:
             spin_once(0.1)
         spin_once(0.5)  # for the last messages to leave

@@ -52,9 +52,14 @@ def camera_of(played):
     """The `Camera` of a recording."""
     width, height = (int(value) for value in played.image_size_px)
     return Camera(
-        fx=float(played.K[0, 0]), fy=float(played.K[1, 1]), cx=float(played.K[0, 2]), cy=float(played.K[1, 2]),
-        width=width, height=height, distortion=tuple(float(value) for value in played.distortion),
-    )  # fmt: skip
+        fx=float(played.K[0, 0]),
+        fy=float(played.K[1, 1]),
+        cx=float(played.K[0, 2]),
+        cy=float(played.K[1, 2]),
+        width=width,
+        height=height,
+        distortion=tuple(float(value) for value in played.distortion),
+    )
 
 
 def open_recording(name):

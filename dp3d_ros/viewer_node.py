@@ -153,9 +153,14 @@ class ViewerNode(Node):
         check_port("web_port", config.web_port)
         check_port("data_port", config.data_port)
         data = self._start_rerun(
-            config, "--serve-web", "--web-viewer-port", str(config.web_port), "--server-memory-limit",
-            config.memory_limit, wait_for=(config.web_port, config.data_port),
-        )  # fmt: skip
+            config,
+            "--serve-web",
+            "--web-viewer-port",
+            str(config.web_port),
+            "--server-memory-limit",
+            config.memory_limit,
+            wait_for=(config.web_port, config.data_port),
+        )
         self.get_logger().info(
             f"open http://localhost:{config.web_port}/?url={quote(data, safe=':/')} (from another machine, first "
             f"ssh -L {config.web_port}:localhost:{config.web_port} -L {config.data_port}:localhost:{config.data_port})"

@@ -117,24 +117,34 @@ def nodes(context):
     if said["keypoints"]:  # only of the input itself: with publish_hri another's topic is an output
         remaps.append((DEFAULT_TOPICS[chosen(said, "input", home)], said["keypoints"]))
     yield Node(
-        package="dp3d_ros", executable="lifter", name=said["name"], namespace=said["namespace"],
-        parameters=[LaunchConfiguration("params_file"), overrides], remappings=remaps, output="screen",
-        arguments=["--log-level", LaunchConfiguration("log_level")], emulate_tty=True,
-    )  # fmt: skip
+        package="dp3d_ros",
+        executable="lifter",
+        name=said["name"],
+        namespace=said["namespace"],
+        parameters=[LaunchConfiguration("params_file"), overrides],
+        remappings=remaps,
+        output="screen",
+        arguments=["--log-level", LaunchConfiguration("log_level")],
+        emulate_tty=True,
+    )
     if said["rviz"].lower() == "true":
         frame = said["rviz_frame"] or chosen(said, "target_frame", home) or chosen(said, "fixed_frame", home)
         yield Node(
-            package="rviz2", executable="rviz2",
+            package="rviz2",
+            executable="rviz2",
             arguments=["-d", LaunchConfiguration("rviz_config"), "-f", frame or VIEW_FRAME],
             remappings=[("/lifter/markers", f"{home}/markers"), ("/lifter/skeletons", f"{home}/skeletons")],
             parameters=[{"use_sim_time": overrides["use_sim_time"]}],
-        )  # fmt: skip
+        )
         if not frame:
             yield view(said, home)
     yield Node(
-        package="dp3d_ros", executable="viewer", condition=IfCondition(LaunchConfiguration("viewer")),
-        remappings=[("skeletons", f"{home}/skeletons")], output="screen",
-    )  # fmt: skip
+        package="dp3d_ros",
+        executable="viewer",
+        condition=IfCondition(LaunchConfiguration("viewer")),
+        remappings=[("skeletons", f"{home}/skeletons")],
+        output="screen",
+    )
     if said["overlay"]:
         yield Node(
             package="dp3d_ros", executable="overlay", output="screen",

@@ -16,10 +16,17 @@ from dp3d_core.config import LOOKAHEADS, Lookahead
 
 
 def build(
-    weights: str | Path, out: str | Path, *, backend: str = "auto", device: str = "cpu", people: int = 16,
-    lookaheads: Sequence[int] = LOOKAHEADS, precision: str = "float32", threads: int = 1,
+    weights: str | Path,
+    out: str | Path,
+    *,
+    backend: str = "auto",
+    device: str = "cpu",
+    people: int = 16,
+    lookaheads: Sequence[int] = LOOKAHEADS,
+    precision: str = "float32",
+    threads: int = 1,
     progress: Callable[[str], None] = lambda text: None,
-):  # fmt: skip
+):
     """Fill the folder `out` with engines; returns the backend. RuntimeError or ValueError if they cannot be built."""
     from dp3d_core import checkpoint
     from dp3d_core.backends import make_backend, place

@@ -77,9 +77,13 @@ class Exported:
             command += ["--digest", self._network.digest, "--out", folder]
             # it ends when its input does, which stays open as long as this process lives
             process = subprocess.Popen(
-                command, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                command,
+                env=environment,
+                text=True,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
-            )  # fmt: skip
+            )
             assert process.stderr is not None
             try:
                 errors = process.stderr.read()

@@ -61,9 +61,12 @@ def widen(array: np.ndarray, rows: int) -> np.ndarray:
         return array
     base = array.base
     if (
-        isinstance(base, np.ndarray) and base.shape[1:] == array.shape[1:] and base.dtype == array.dtype
-        and base.flags.c_contiguous and array.flags.c_contiguous
-    ):  # fmt: skip
+        isinstance(base, np.ndarray)
+        and base.shape[1:] == array.shape[1:]
+        and base.dtype == array.dtype
+        and base.flags.c_contiguous
+        and array.flags.c_contiguous
+    ):
         ahead = array.__array_interface__["data"][0] - base.__array_interface__["data"][0]
         first = ahead // base.strides[0]
         if len(base) >= first + rows:

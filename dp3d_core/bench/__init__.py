@@ -19,10 +19,17 @@ PEOPLE = (1, 4, 8, 16)
 
 
 def run(
-    *, backends: Sequence[str] | None = None, presets: Sequence[str] = ("small",), people: Sequence[int] = PEOPLE,
-    full: bool = False, gpu: bool = False, threads: int = 1, weights: dict | None = None,
-    cache_dir: str | Path | None = None, progress: bool = True,
-) -> dict:  # fmt: skip
+    *,
+    backends: Sequence[str] | None = None,
+    presets: Sequence[str] = ("small",),
+    people: Sequence[int] = PEOPLE,
+    full: bool = False,
+    gpu: bool = False,
+    threads: int = 1,
+    weights: dict | None = None,
+    cache_dir: str | Path | None = None,
+    progress: bool = True,
+) -> dict:
     """Measure and return the report: machine, rows (see COLUMNS), push, start, gpu, refused, contention."""
     import torch
 

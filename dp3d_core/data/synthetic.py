@@ -44,13 +44,24 @@ def synthetic_sequences(motions, *, rate_hz=30.0, detector=None, seed=0, coco=Fa
         label = labels[index]
         sequences.append(
             EvalSequence(
-                name=motions.names[index], action="no label" if label == NO_LABEL else ACTIONS[label],
-                subject=motions.subjects[index], fps=rate_hz, stamps_s=stamps_s, keypoints_px=pixels[0].numpy(),
-                confidence=confidence[0].numpy(), joints_cam_m=view.joints_cam_m[0].numpy(),
-                camera=Camera(fx=focal, fy=focal, cx=cameras.WIDTH_PX / 2, cy=cameras.HEIGHT_PX / 2,
-                              width=int(cameras.WIDTH_PX), height=int(cameras.HEIGHT_PX)),
+                name=motions.names[index],
+                action="no label" if label == NO_LABEL else ACTIONS[label],
+                subject=motions.subjects[index],
+                fps=rate_hz,
+                stamps_s=stamps_s,
+                keypoints_px=pixels[0].numpy(),
+                confidence=confidence[0].numpy(),
+                joints_cam_m=view.joints_cam_m[0].numpy(),
+                camera=Camera(
+                    fx=focal,
+                    fy=focal,
+                    cx=cameras.WIDTH_PX / 2,
+                    cy=cameras.HEIGHT_PX / 2,
+                    width=int(cameras.WIDTH_PX),
+                    height=int(cameras.HEIGHT_PX),
+                ),
             )
-        )  # fmt: skip
+        )
     if not sequences:
         raise ValueError(f"motions: expected a clip of at least {min_frames} frames at {rate_hz} Hz, got none")
     return sequences

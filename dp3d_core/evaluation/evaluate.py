@@ -29,8 +29,21 @@ OFFLINE_DEFAULTS = {
 """The options that only offline methods have, with their defaults."""
 
 
-def evaluate(*, lifter, benchmark, mode="stream", lookahead=0, steps=1, samples=1, aggregate="mean", flip=False,
-             causal=False, oracle_label=False, baselines=None, seed=0):  # fmt: skip
+def evaluate(
+    *,
+    lifter,
+    benchmark,
+    mode="stream",
+    lookahead=0,
+    steps=1,
+    samples=1,
+    aggregate="mean",
+    flip=False,
+    causal=False,
+    oracle_label=False,
+    baselines=None,
+    seed=0,
+):
     """The evaluation as a JSON-ready dict: what made the numbers, overall, groups and baselines ({name: method})."""
     protocol = {"joints": benchmark.joints, "pck_joints": benchmark.pck_joints}
     name, notes = mode, list(benchmark.notes)
@@ -38,22 +51,9 @@ def evaluate(*, lifter, benchmark, mode="stream", lookahead=0, steps=1, samples=
         method = partial(methods.stream, lifter, lookahead=lookahead)
     else:
         options = {"steps": steps, "flip": flip, "causal": causal, "oracle_label": oracle_label}
-        if aggregate != "mean" and samples == 1:
-            raise ValueError(f"aggregate: expected more than one hypothesis for {aggregate}, got samples 1")
-        if samples != 1:
-            method = partial(methods.sampled, lifter, samples=samples, aggregate=aggregate, seed=seed, **options)
-        else:
-            method = partial(methods.offline, lifter, **options)
-        name = ("offline_causal" if causal else mode) + ("_flip" if flip else "")
-        name += "_oracle_label" if oracle_label else ""
+        name, method = _offline(lifter, mode, samples, aggregate, seed, options)
     if oracle_label:
-        told = sum(methods.true_action(lifter, sequence) is not None for sequence in benchmark.sequences)
-        if not told:
-            raise ValueError(f"oracle_label: expected actions among {', '.join(lifter.actions)}, got none in this data")
-        notes.append(
-            f"the true action was given to {told} of {len(benchmark.sequences)} sequences (oracle label): an upper "
-            "bound, no result"
-        )
+        notes.append(_oracle_note(lifter, benchmark))
     if lifter.provenance.get("temperature_from", "").startswith(temperature_source(benchmark)):
         notes.append("sigma's temperature was fitted on this very split: coverage_90 and ece are in-sample (oracle)")
     result = score(method, benchmark.sequences, **protocol)
@@ -82,6 +82,28 @@ def evaluate(*, lifter, benchmark, mode="stream", lookahead=0, steps=1, samples=
             for key, baseline in baselines.items()
         }
     return report
+
+
+def _offline(lifter, mode, samples, aggregate, seed, options):
+    """(name, method) of lifting whole sequences."""
+    if aggregate != "mean" and samples == 1:
+        raise ValueError(f"aggregate: expected more than one hypothesis for {aggregate}, got samples 1")
+    name = ("offline_causal" if options["causal"] else mode) + ("_flip" if options["flip"] else "")
+    name += "_oracle_label" if options["oracle_label"] else ""
+    if samples == 1:
+        return name, partial(methods.offline, lifter, **options)
+    return name, partial(methods.sampled, lifter, samples=samples, aggregate=aggregate, seed=seed, **options)
+
+
+def _oracle_note(lifter, benchmark):
+    """What a report says where the network was given true actions; ValueError where the data have none."""
+    given = sum(methods.true_action(lifter, sequence) is not None for sequence in benchmark.sequences)
+    if not given:
+        raise ValueError(f"oracle_label: expected actions among {', '.join(lifter.actions)}, got none in this data")
+    return (
+        f"the true action was given to {given} of {len(benchmark.sequences)} sequences (oracle label): an upper "
+        "bound, no result"
+    )
 
 
 def table(*, lifter, by_detector, baselines=None, seed=0, **offline):

@@ -170,8 +170,10 @@ def _people(stand, walk, rate_hz, generator) -> list[Case]:
             reach = "within 2 mm of roll 0" if given == "up" else "within 25 %"
             table.append(Case(f"roll {roll}, {given} given: pose", rolled, given, pose, reach))
     for where, angle in (("feet", np.pi / 2), ("side", 0.0), ("head", -np.pi / 2)):
-        down = [scenes.before(scenes.lying(clip, angle), (0, -3.5, 1.4), pitch=np.radians(20), rate_hz=rate_hz)
-                for clip in stand]  # fmt: skip
+        down = [
+            scenes.before(scenes.lying(clip, angle), (0, -3.5, 1.4), pitch=np.radians(20), rate_hz=rate_hz)
+            for clip in stand
+        ]
         table.append(Case(f"lying, seen from the {where}, up given", down, "up", lies, "10 deg, 110 mm"))
     level = [scenes.before(world, (0, -4, 1.2), rate_hz=rate_hz) for world in walkers]
     for given in ("full", "nothing"):

@@ -34,9 +34,15 @@ def read_camera(path: str | Path, name: str | None = None, *, size_px: tuple[int
     model = values["model"] or ("rational_polynomial" if len(distortion) > 5 else "plumb_bob")
     try:
         return Camera(
-            fx=K[0, 0], fy=K[1, 1], cx=K[0, 2], cy=K[1, 2], width=int(size[0]), height=int(size[1]),
-            distortion=tuple(distortion.tolist()), model=model,
-        )  # fmt: skip
+            fx=K[0, 0],
+            fy=K[1, 1],
+            cx=K[0, 2],
+            cy=K[1, 2],
+            width=int(size[0]),
+            height=int(size[1]),
+            distortion=tuple(distortion.tolist()),
+            model=model,
+        )
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
@@ -59,9 +65,13 @@ def read_ground(path: str | Path) -> tuple[np.ndarray, float] | None:
 
 
 def write_ros_yaml(
-    path: str | Path, camera: Camera, *, name: str, comments: tuple[str, ...] = (),
+    path: str | Path,
+    camera: Camera,
+    *,
+    name: str,
+    comments: tuple[str, ...] = (),
     ground: tuple[np.ndarray, float] | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """The camera as `camera_calibration` writes it, with comments above; camera_info_manager reads it.
 
     ground: normal (3,), which points up, and distance of the ground plane in the camera's optical frame; two more keys

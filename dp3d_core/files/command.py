@@ -101,14 +101,25 @@ def run_options(options: LiftCommand) -> RunOptions:
     if options.camera is not None and not options.camera.is_file():
         raise FileNotFoundError(f"--camera: no file at {options.camera}")
     return RunOptions(
-        out=options.out, to=options.to, weights=options.weights, person_height_m=options.person_height,
-        film=options.film, plot=options.plot, report=options.report, video=options.video,
+        out=options.out,
+        to=options.to,
+        weights=options.weights,
+        person_height_m=options.person_height,
+        film=options.film,
+        plot=options.plot,
+        report=options.report,
+        video=options.video,
         read=ReadOptions(format=options.format, joint_set=options.joint_set, topic=options.topic),
         prepare=PrepareOptions(
-            fps=options.fps, camera=options.camera, camera_name=options.camera_name, hfov_deg=options.hfov,
-            image_size_px=options.image_size, up_cam=options.up, height_m=options.height,
+            fps=options.fps,
+            camera=options.camera,
+            camera_name=options.camera_name,
+            hfov_deg=options.hfov,
+            image_size_px=options.image_size,
+            up_cam=options.up,
+            height_m=options.height,
         ),
-    )  # fmt: skip
+    )
 
 
 def describe(outcome: Outcome) -> str:
@@ -129,8 +140,10 @@ def describe(outcome: Outcome) -> str:
             "them within 1 / 2 sigma"
         )
         for file, distance in clip.get("bvh_fit_mm", {}).items():
-            lines.append(f"  {file}: constant skeleton {distance['mean']:.1f} mm from the lifted joints "
-                         f"(95 %: {distance['p95']:.1f})")  # fmt: skip
+            lines.append(
+                f"  {file}: constant skeleton {distance['mean']:.1f} mm from the lifted joints "
+                f"(95 %: {distance['p95']:.1f})"
+            )
         lines += [f"  note: {text}" for text in clip["notes"]]
         lines += [f"  warning: {text}" for text in clip["warnings"]]
         lines.append(f"  wrote {', '.join(clip['files'])}")

@@ -99,10 +99,18 @@ class Rows:
             person = None
             notes += ("an id appears twice in a frame, so the file's ids are not used",)
         return Detections(
-            name=name, source=self.source, format=format, frame=frame, person=person, keypoints_px=keypoints,
-            frames=int(frame.max(initial=-1)) + 1 if frames is None else frames, confidence=confidence,
-            joint_set=self.joint_set, notes=(*notes, *known.pop("notes", ())), **known,
-        )  # fmt: skip
+            name=name,
+            source=self.source,
+            format=format,
+            frame=frame,
+            person=person,
+            keypoints_px=keypoints,
+            frames=int(frame.max(initial=-1)) + 1 if frames is None else frames,
+            confidence=confidence,
+            joint_set=self.joint_set,
+            notes=(*notes, *known.pop("notes", ())),
+            **known,
+        )
 
 
 def usable(keypoints_px: np.ndarray, confidence: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:

@@ -25,9 +25,14 @@ def lift_clip(lifter, clip: Clip, *, progress=None, **options) -> Result:
             if len(rows) < LEAST_FRAMES:
                 raise ValueError("too short")
             lifted = lifter.lift(
-                clip.keypoints_px[rows], clip.confidence[rows], clip.stamps_s[clip.frame[rows]], camera=clip.camera,
-                joint_set=clip.joint_set, pose=clip.pose, **options,
-            )  # fmt: skip
+                clip.keypoints_px[rows],
+                clip.confidence[rows],
+                clip.stamps_s[clip.frame[rows]],
+                camera=clip.camera,
+                joint_set=clip.joint_set,
+                pose=clip.pose,
+                **options,
+            )
         except ValueError as error:
             if len(rows) >= LEAST_FRAMES and "visible joint" not in str(error):
                 raise ValueError(f"{clip.source}: person {person}: {error}") from error
@@ -52,12 +57,26 @@ def lift_clip(lifter, clip: Clip, *, progress=None, **options) -> Result:
     ground, ground_from = _ground(clip, lifted_rows["joints_cam_m"])
     joints_px, confidence = adapt(clip.keypoints_px[rows], clip.confidence[rows], joint_set(clip.joint_set))
     return Result(
-        **lifted_rows, name=clip.name, source=clip.source, format=clip.format, stamps_s=clip.stamps_s,
-        frame=clip.frame[rows], person=clip.person[rows], joints_px=joints_px, confidence=confidence,
-        keypoints_px=clip.keypoints_px[rows], keypoint_confidence=clip.confidence[rows], joint_set=clip.joint_set,
-        camera=clip.camera, camera_from=clip.camera_from, metric=not clip.camera.assumed, ground=ground,
-        ground_from=ground_from, video=clip.video, notes=notes,
-    )  # fmt: skip
+        **lifted_rows,
+        name=clip.name,
+        source=clip.source,
+        format=clip.format,
+        stamps_s=clip.stamps_s,
+        frame=clip.frame[rows],
+        person=clip.person[rows],
+        joints_px=joints_px,
+        confidence=confidence,
+        keypoints_px=clip.keypoints_px[rows],
+        keypoint_confidence=clip.confidence[rows],
+        joint_set=clip.joint_set,
+        camera=clip.camera,
+        camera_from=clip.camera_from,
+        metric=not clip.camera.assumed,
+        ground=ground,
+        ground_from=ground_from,
+        video=clip.video,
+        notes=notes,
+    )
 
 
 def stays_of(clip: Clip) -> list[tuple[int, int, np.ndarray]]:

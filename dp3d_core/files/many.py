@@ -14,9 +14,13 @@ from dp3d_core.files.run import Outcome, RunOptions, lift_input
 
 
 def run_all(
-    inputs: Sequence[Path], options: RunOptions, *, workers: int = 1, ray_address: str | None = None,
+    inputs: Sequence[Path],
+    options: RunOptions,
+    *,
+    workers: int = 1,
+    ray_address: str | None = None,
     progress: Callable[[Outcome], None] | None = None,
-) -> list[Outcome]:  # fmt: skip
+) -> list[Outcome]:
     """Lift all inputs; the outcomes in the order of the inputs, `progress` is called with each as it is done."""
     jobs = list(zip(map(str, inputs), unique_names(inputs)))
     if ray_address is not None:

@@ -130,9 +130,10 @@ def _fitted(prior, held: dict[str, np.ndarray], *, camera: Camera, **options) ->
         keypoints_px, confidence = held["keypoints_px"], held["confidence"]
         there = np.isfinite(keypoints_px).all(-1) & (confidence > 0)
         modes = Modes(
-            np.where(there[..., None], keypoints_px, 0.0), np.full(there.shape, KEYPOINT_SIGMA_PX),
+            np.where(there[..., None], keypoints_px, 0.0),
+            np.full(there.shape, KEYPOINT_SIGMA_PX),
             np.where(there, confidence, 0.0),
-        )  # fmt: skip
+        )
     else:
         raise ValueError(f"input: expected heatmaps, or keypoints_px and confidence, found {sorted(held)}")
     return prior.fit(modes, held["stamps_s"], camera=camera, **options)
@@ -148,14 +149,31 @@ def result_of(
     spread_m = np.repeat(spread_m, samples, 0).astype(np.float32)
     zero = np.zeros((len(rows), 17, 2), np.float32)
     return Result(
-        name=name, source=source, format="the prior of motion", stamps_s=np.asarray(stamps_s, np.float64),
-        frame=np.repeat(np.arange(frames), samples), person=np.tile(np.arange(samples), frames),
-        stay=np.zeros(len(rows), int), joints_cam_m=rows, sigma_m=spread_m, sigma_lateral_m=spread_m,
-        sigma_depth_m=spread_m, root_sigma_m=zero[:, 0, 0], stature_m=zero[:, 0, 0], contact=zero[:, 0],
-        joints_px=zero, confidence=zero[..., 0], keypoints_px=zero, keypoint_confidence=zero[..., 0],
-        joint_set="h36m17", camera=camera, camera_from="given", metric=True, ground=ground or estimate_ground(rows),
+        name=name,
+        source=source,
+        format="the prior of motion",
+        stamps_s=np.asarray(stamps_s, np.float64),
+        frame=np.repeat(np.arange(frames), samples),
+        person=np.tile(np.arange(samples), frames),
+        stay=np.zeros(len(rows), int),
+        joints_cam_m=rows,
+        sigma_m=spread_m,
+        sigma_lateral_m=spread_m,
+        sigma_depth_m=spread_m,
+        root_sigma_m=zero[:, 0, 0],
+        stature_m=zero[:, 0, 0],
+        contact=zero[:, 0],
+        joints_px=zero,
+        confidence=zero[..., 0],
+        keypoints_px=zero,
+        keypoint_confidence=zero[..., 0],
+        joint_set="h36m17",
+        camera=camera,
+        camera_from="given",
+        metric=True,
+        ground=ground or estimate_ground(rows),
         ground_from="given" if ground is not None else "estimated from the people",
-    )  # fmt: skip
+    )
 
 
 def _prior(options: MotionOutput):

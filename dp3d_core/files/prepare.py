@@ -94,9 +94,17 @@ def prepare(detections: Detections, options: PrepareOptions | None = None) -> Cl
     pose, ground_from = _pose(detections, options, estimated)
     _check_fit(detections, camera, known["keypoints_px"], known["confidence"], notes)
     return Clip(
-        **known, name=detections.name, source=detections.source, format=detections.format, video=detections.video,
-        camera=camera, camera_from=camera_from, pose=pose, ground_from=ground_from, notes=tuple(notes),
-    )  # fmt: skip
+        **known,
+        name=detections.name,
+        source=detections.source,
+        format=detections.format,
+        video=detections.video,
+        camera=camera,
+        camera_from=camera_from,
+        pose=pose,
+        ground_from=ground_from,
+        notes=tuple(notes),
+    )
 
 
 def as_recording(detections: Detections, options: PrepareOptions | None = None) -> recordings.Recording:
@@ -127,9 +135,13 @@ def _without_camera(detections: Detections, options: PrepareOptions, notes: list
         if not len(frame):
             raise ValueError(f"{detections.source}: expected people with at least 3 joints seen, got nobody")
     known = dict(
-        stamps_s=stamps_s, frame=frame, person=person, keypoints_px=keypoints_px, confidence=confidence,
+        stamps_s=stamps_s,
+        frame=frame,
+        person=person,
+        keypoints_px=keypoints_px,
+        confidence=confidence,
         joint_set=detections.joint_set,
-    )  # fmt: skip
+    )
     return known, size_px
 
 
@@ -182,8 +194,9 @@ def _size(detections: Detections, options: PrepareOptions, notes: list[str]) -> 
     turned = [(height, width) for width, height in COMMON_SIZES_PX]
     fits = [size for size in [*COMMON_SIZES_PX, *turned] if (reach <= size).all()]
     size = min(fits, key=lambda size: size[0] * size[1], default=(int(np.ceil(reach[0])), int(np.ceil(reach[1]))))
-    notes.append(f"no picture size in the file: {size[0]} x {size[1]} is assumed, which holds all keypoints; "
-                 "give --image-size")  # fmt: skip
+    notes.append(
+        f"no picture size in the file: {size[0]} x {size[1]} is assumed, which holds all keypoints; give --image-size"
+    )
     return size
 
 
@@ -198,9 +211,10 @@ def _pose(
         ground, ground_from = read_ground(options.camera) or ground, str(options.camera)
     if estimated is not None:
         return CameraPose.from_up(
-            estimated.ground_normal_cam, estimated.ground_distance_m,
+            estimated.ground_normal_cam,
+            estimated.ground_distance_m,
             up_sigma_rad=float(np.radians(max(estimated.pitch_std_deg, LEAST_TILT_STD_DEG))),
-        ), "estimated with the camera"  # fmt: skip
+        ), "estimated with the camera"
     if ground is None:
         return None, ""
     return CameraPose.from_up(ground[0], ground[1]), ground_from
@@ -245,10 +259,14 @@ def _metric(camera: Camera) -> Camera:
 def _recording(camera: Camera, detections: Detections, known: dict) -> recordings.Recording:
     """What `calibrate` takes."""
     return recordings.Recording(
-        **known | {"stamps_s": known["stamps_s"] - known["stamps_s"][0]}, distortion=np.zeros(0), K=camera.matrix,
-        image_size_px=np.array((camera.width, camera.height)), intrinsics="assumed", source=detections.source,
+        **known | {"stamps_s": known["stamps_s"] - known["stamps_s"][0]},
+        distortion=np.zeros(0),
+        K=camera.matrix,
+        image_size_px=np.array((camera.width, camera.height)),
+        intrinsics="assumed",
+        source=detections.source,
         provenance=detections.format,
-    )  # fmt: skip
+    )
 
 
 def _check_fit(detections, camera, keypoints_px, confidence, notes) -> None:

@@ -77,9 +77,12 @@ class Result:
             rows = np.flatnonzero((self.person == person) & (self.stay == stay))
             suffix = f"person{person}" if stay == 0 else f"person{person}_{stay + 1}"
             yield Stay(
-                name=f"{self.name}.{suffix}", person=int(person), rows=rows, stamps_s=self.stamps_s[self.frame[rows]],
+                name=f"{self.name}.{suffix}",
+                person=int(person),
+                rows=rows,
+                stamps_s=self.stamps_s[self.frame[rows]],
                 joints_y_up_m=world_m[rows] @ Y_UP_FROM_WORLD.T,
-            )  # fmt: skip
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -95,9 +95,13 @@ def _lift_input(path: Path, name: str, options: RunOptions) -> Outcome:
         seconds += _person_seconds(result)
         clips.append(write_result(result, options))
     outcome = Outcome(
-        source=str(path), ok=True, text=detections[0].format, clips=tuple(clips), person_seconds=seconds,
+        source=str(path),
+        ok=True,
+        text=detections[0].format,
+        clips=tuple(clips),
+        person_seconds=seconds,
         core_seconds=core_s,
-    )  # fmt: skip
+    )
     with beside(done) as unfinished:
         unfinished.write_text(json.dumps({"mark": mark, "text": outcome.text, "clips": clips}), encoding="utf-8")
     return outcome

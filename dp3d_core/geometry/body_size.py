@@ -52,9 +52,7 @@ class BodySizes(Rows):
     """Log size of many people, with what standing feet have said of it."""
 
     def __init__(self, people: int):
-        super().__init__(
-            people, log_drop=(), weight=(), against_s=(), log_size=(), variance=(), size=()
-        )  # fmt: skip
+        super().__init__(people, log_drop=(), weight=(), against_s=(), log_size=(), variance=(), size=())
         self.variance += SIZE_SIGMA**2
         self.size += 1
 

@@ -59,12 +59,13 @@ def _limbs(side, letter, out):
     hinge = DOWN if side == "left" else UP  # of an elbow that bends forward in the T-pose
     return (
         Segment(name=f"{side}Shoulder", parent="spine", start="Thorax", end=shoulder, rest=out),
-        Segment(name=upper_arm, parent=f"{side}Shoulder", start=shoulder, end=elbow, rest=out, bend=wrist,
-                side_rest=hinge),
+        Segment(
+            name=upper_arm, parent=f"{side}Shoulder", start=shoulder, end=elbow, rest=out, bend=wrist, side_rest=hinge
+        ),
         Segment(name=lower_arm, parent=upper_arm, start=elbow, end=wrist, rest=out),
         Segment(name=upper_leg, parent="hips", start=hip, end=knee, rest=DOWN, bend=ankle, side_rest=LEFT),
         Segment(name=lower_leg, parent=upper_leg, start=knee, end=ankle, rest=DOWN),
-    )  # fmt: skip
+    )
 
 
 HUMANOID = (

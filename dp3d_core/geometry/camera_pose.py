@@ -59,9 +59,13 @@ class CameraPose:
 
     @classmethod
     def from_transform(
-        cls, rotation: np.ndarray, translation_m: np.ndarray, floor_m: float | None = 0.0,
-        *, up_sigma_rad: float = TRANSFORM_UP_SIGMA_RAD,
-    ) -> "CameraPose":  # fmt: skip
+        cls,
+        rotation: np.ndarray,
+        translation_m: np.ndarray,
+        floor_m: float | None = 0.0,
+        *,
+        up_sigma_rad: float = TRANSFORM_UP_SIGMA_RAD,
+    ) -> "CameraPose":
         """From the transform that takes points of the optical frame to a fixed frame with z up, in metres.
 
         rotation (3, 3), translation_m (3,); floor_m is the floor's z in the fixed frame, None where nobody knows it.

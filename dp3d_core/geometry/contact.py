@@ -28,9 +28,7 @@ class Contacts(Rows):
     """Contact of the two feet of many people."""
 
     def __init__(self, people: int):
-        super().__init__(
-            people, ankle_m=(2, 3), velocity_m_s=(2, 3), known=(2,), standing=(2,), probability=(2,)
-        )  # fmt: skip
+        super().__init__(people, ankle_m=(2, 3), velocity_m_s=(2, 3), known=(2,), standing=(2,), probability=(2,))
 
     def move_camera(self, rows, turn: np.ndarray, shift_m: np.ndarray) -> None:
         """Let the camera move, as in `RootFilters.move_camera`."""

@@ -214,7 +214,7 @@ class Placement:
 
     def _sizes(
         self, rows, seen, worlds, measured_m, pose_cam, direction, log_variance, standing, usable, known_log_size
-    ):  # fmt: skip
+    ):
         """Take in standing feet and settle the sizes; what is filtered grows with them. Floors and contradictions."""
         before = self.sizes.size[rows].copy()
         feet, floors, contradicted = None, [], []
@@ -228,9 +228,14 @@ class Placement:
                     rays = direction.take(ANKLES, 1)
                     feet = rays * (rays * ankles).sum(-1, keepdims=True)
                 self.sizes.observe(
-                    own, feet[part], standing[part] & usable[part, None], world.up_cam, world.up_sigma_rad,
-                    log_variance[part], seen.dt_s[part],
-                )  # fmt: skip
+                    own,
+                    feet[part],
+                    standing[part] & usable[part, None],
+                    world.up_cam,
+                    world.up_sigma_rad,
+                    log_variance[part],
+                    seen.dt_s[part],
+                )
             floor, number = self.sizes.estimate(own, world.height_m, known)
             floors.append(floor)
             contradicted.append(number)

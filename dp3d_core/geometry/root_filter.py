@@ -44,9 +44,7 @@ class RootFilters(Rows):
     """The filters of many people, one row each."""
 
     def __init__(self, people: int):
-        super().__init__(
-            people, root_m=(3,), velocity_m_s=(3,), lateral=(3,), radial=(3,), coasted_s=(), started=()
-        )  # fmt: skip
+        super().__init__(people, root_m=(3,), velocity_m_s=(3,), lateral=(3,), radial=(3,), coasted_s=(), started=())
 
     def move_camera(self, rows, turn: np.ndarray, shift_m: np.ndarray) -> None:
         """Let the camera move: p -> turn @ p + shift_m for turn (3, 3) or (P, 3, 3) and shift_m (3,) or (P, 3)."""
@@ -125,9 +123,7 @@ class RootFilters(Rows):
     def belief(self, rows) -> Belief:
         """What the filters believe now; a person who has not started is believed anywhere."""
         unknown = np.where(self.started[rows] > 0, 0, 1e6)
-        return Belief(
-            self.root_m[rows].copy(), self.radial[rows][:, 0] + unknown, self.lateral[rows][:, 0] + unknown
-        )  # fmt: skip
+        return Belief(self.root_m[rows].copy(), self.radial[rows][:, 0] + unknown, self.lateral[rows][:, 0] + unknown)
 
     def range_sigma_m(self, rows) -> np.ndarray:
         """(P,) standard deviation along the viewing ray from the filter alone, without that of the body's size."""

@@ -89,8 +89,10 @@ def place_sequence(
         for frame in range(frames):
             placement.step(every, seen(frame, dt_s[frame]), worlds(frame, moved[frame]), known)
     ahead = placement.with_sizes_alone()
-    forward = [ahead.step(every, seen(frame, dt_s[frame]), worlds(frame, moved[frame]), known, learn=False)
-               for frame in range(frames)]  # fmt: skip
+    forward = [
+        ahead.step(every, seen(frame, dt_s[frame]), worlds(frame, moved[frame]), known, learn=False)
+        for frame in range(frames)
+    ]
     back, backward = placement.with_sizes_alone(), [None] * frames
     for frame in range(frames - 1, -1, -1):
         step_s = dt_s[frame + 1] if frame + 1 < frames else FIRST_INTERVAL_S
@@ -145,7 +147,7 @@ def _settled(poses_m, sigma_m, rotation, rays, confidence, stamps_s, poses, root
     _, lateral, depth = sigmas(sigma_m, confidence, size[:1])
     return Sequence(
         joints.astype(np.float32), root_sigma_m.astype(np.float32), lateral, depth, contact, network_m * size
-    )  # fmt: skip
+    )
 
 
 def _hold(joints, standing, poses, blur):

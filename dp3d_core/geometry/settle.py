@@ -37,9 +37,7 @@ class Settling(Rows):
     """Shifts towards the rays, and the places of standing feet, of many people, in their cameras."""
 
     def __init__(self, people: int):
-        super().__init__(
-            people, coarse_m=(17, 3), shift_m=(17, 3), anchor_m=(2, 3), stood_s=(2,), held_m=(2, 3)
-        )  # fmt: skip
+        super().__init__(people, coarse_m=(17, 3), shift_m=(17, 3), anchor_m=(2, 3), stood_s=(2,), held_m=(2, 3))
 
     def move_camera(self, rows, turn: np.ndarray, shift_m: np.ndarray) -> None:
         """Let the camera move, as in `RootFilters.move_camera`."""

@@ -83,8 +83,9 @@ def _rolled(axes, up):
     cos, sin = roll_of(ax * ux + ay * uy + az * uz, bx * ux + by * uy + bz * uz, sqrt)
     return (
         (cos * ax + sin * bx, cos * ay + sin * by, cos * az + sin * bz),
-        (cos * bx - sin * ax, cos * by - sin * ay, cos * bz - sin * az), forward,
-    )  # fmt: skip
+        (cos * bx - sin * ax, cos * by - sin * ay, cos * bz - sin * az),
+        forward,
+    )
 
 
 def rays_moved(before, now, shown, old_camera, camera):

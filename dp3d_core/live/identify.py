@@ -101,9 +101,10 @@ class _People:
         grown = np.exp(np.clip(self.growth[rows] * past_s, -MOST_GROWTH, MOST_GROWTH))[:, None, None]
         joints_px = (joints_px - centre_px) * grown + centre_px + (self.velocity_px_s[rows] * past_s[:, None])[:, None]
         return (
-            joints_px, _passed(self.place_variance[rows], past_s, ACCELERATION),
+            joints_px,
+            _passed(self.place_variance[rows], past_s, ACCELERATION),
             _passed(self.size_variance[rows], past_s, RESIZE_CHANGE),
-        )  # fmt: skip
+        )
 
 
 def _passed(variance: np.ndarray, past_s: np.ndarray, change: float) -> np.ndarray:
@@ -265,10 +266,15 @@ class Identifier:
         if not len(joints_px):
             return np.arange(first, first)
         people.add(
-            len(joints_px), id=-1, alone_s=stamp_s, seen_s=stamp_s, joints_px=joints_px, trust=confidence,
+            len(joints_px),
+            id=-1,
+            alone_s=stamp_s,
+            seen_s=stamp_s,
+            joints_px=joints_px,
+            trust=confidence,
             place_variance=np.array((PLACE_NOISE**2, 0, SPEED**2)),
             size_variance=np.array((SIZE_NOISE**2, 0, RESIZE**2)),
-        )  # fmt: skip
+        )
         return np.arange(first, len(people))
 
     def _name(self, row: np.ndarray, joints_px: np.ndarray, confidence: np.ndarray, stamp_s: float) -> None:

@@ -65,9 +65,11 @@ def rolling_layout(frames, window, lookahead, newest, device=None):
             mask[row, max(0, moment - window + 1) : moment + 1] = True
             mask[row, rows] = True
     return Rolling(
-        frame=torch.tensor(frame, device=device), noise_level=torch.tensor(level, device=device),
-        mask=mask.to(device), pool_row=torch.tensor(pool, device=device),
-    )  # fmt: skip
+        frame=torch.tensor(frame, device=device),
+        noise_level=torch.tensor(level, device=device),
+        mask=mask.to(device),
+        pool_row=torch.tensor(pool, device=device),
+    )
 
 
 def bone_lengths(joints):

@@ -23,9 +23,14 @@ def encode(encoder, seen, up, stamps_s, mask, pool_row=None, oracle=None):
     if oracle is not None:
         action = oracle[:, None].expand_as(action)
     return Context(
-        stamps_s, smoothed(estimate, stamps_s, POSE_TIME_S), estimate, torch.stack([across, across, along], -1), seen,
-        answer.features.float(), action,
-    )  # fmt: skip
+        stamps_s,
+        smoothed(estimate, stamps_s, POSE_TIME_S),
+        estimate,
+        torch.stack([across, across, along], -1),
+        seen,
+        answer.features.float(),
+        action,
+    )
 
 
 def smoothed(values, stamps_s, width_s):

@@ -47,9 +47,11 @@ class ActionEncoder(nn.Module):
     def __init__(self, actions, channels, width=128):
         super().__init__()
         self.embed = nn.Sequential(
-            nn.Linear(17 * channels, width), nn.GELU(approximate="tanh"), nn.Linear(width, POOL_WIDTH),
+            nn.Linear(17 * channels, width),
             nn.GELU(approximate="tanh"),
-        )  # fmt: skip
+            nn.Linear(width, POOL_WIDTH),
+            nn.GELU(approximate="tanh"),
+        )
         self.hidden = nn.Sequential(nn.Linear(len(POOL_TIMES_S) * POOL_WIDTH, width), nn.GELU(approximate="tanh"))
         self.logits = nn.Linear(width, actions)
 

@@ -146,8 +146,13 @@ def load_bank(path):
             if (head.get("format"), head.get("version")) != (FORMAT, VERSION):
                 raise ValueError(f"expected format {FORMAT} version {VERSION}, got {head.get('format')}")
             vectors = archive.get_tensor("vectors").float()
-        return TextBank(vectors=vectors, names=tuple(head["names"]), texts=tuple(head["texts"]), model=head["model"],
-                        pretrained=head["pretrained"])  # fmt: skip
+        return TextBank(
+            vectors=vectors,
+            names=tuple(head["names"]),
+            texts=tuple(head["texts"]),
+            model=head["model"],
+            pretrained=head["pretrained"],
+        )
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"prompt bank: {path} cannot be used ({error}); write it with dp3d_core.model.text") from None
 

@@ -134,9 +134,8 @@ def through_projection(place_m, in_rays):
     jacobian[..., 2] = torch.where(place_m[..., 2:] > MIN_DEPTH_M, -rays / depth, 0.0)
     energy, gradient, curvature = in_rays(rays)
     return Pull(
-        energy, torch.einsum("...ij,...i->...j", jacobian, gradient),
-        jacobian.transpose(-1, -2) @ curvature @ jacobian,
-    )  # fmt: skip
+        energy, torch.einsum("...ij,...i->...j", jacobian, gradient), jacobian.transpose(-1, -2) @ curvature @ jacobian
+    )
 
 
 def heatmap_energy(cells, heatmaps):

@@ -40,9 +40,10 @@ def modes_from_keypoints(keypoints_px, confidence, sigma_px=5.0):
         )
     seen = np.isfinite(keypoints_px).all(-1) & (confidence > 0)
     return Modes(
-        np.where(seen[..., None], keypoints_px, 0)[:, :, None], np.full((*confidence.shape, 1), float(sigma_px)),
+        np.where(seen[..., None], keypoints_px, 0)[:, :, None],
+        np.full((*confidence.shape, 1), float(sigma_px)),
         np.where(seen, np.clip(confidence, 0, 1), 0)[:, :, None],
-    )  # fmt: skip
+    )
 
 
 def modes_from_heatmaps(heatmaps, size_px, *, most=3, least=0.1):

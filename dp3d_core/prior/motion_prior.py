@@ -82,10 +82,11 @@ class MotionPrior:
         evidence = Keypoints(*(torch.from_numpy(np.asarray(a)).float() for a in (turned, covariance, mode_weight)))
         return self._guided(
             stamps_s, evidence, rotation, samples, steps, seed, weight, start=evidence.heaviest()
-        ).astype(np.float32)  # fmt: skip
+        ).astype(np.float32)
 
-    def fit_heatmaps(self, heatmaps, stamps_s, *, camera, samples=1, steps=None, seed=0, sigma_cells=2.0,
-                     weight=WEIGHT):  # fmt: skip
+    def fit_heatmaps(
+        self, heatmaps, stamps_s, *, camera, samples=1, steps=None, seed=0, sigma_cells=2.0, weight=WEIGHT
+    ):
         """Motions that explain a detector's heatmaps (T, 17, rows, columns) of the whole image: (H, T, 17, 3) metres.
 
         Their highest peaks start the root; afterwards the maps' own gradient guides. ValueError for a camera with
@@ -105,9 +106,12 @@ class MotionPrior:
         cell = np.array([camera.width / columns, camera.height / rows])
         single = lambda array: torch.from_numpy(np.asarray(array)).float()  # noqa: E731
         evidence = Heatmaps(
-            single(heatmaps), single(rotation), single(np.array([camera.fx, camera.fy]) / cell),
-            single(np.array([camera.cx, camera.cy]) / cell), sigma_cells,
-        )  # fmt: skip
+            single(heatmaps),
+            single(rotation),
+            single(np.array([camera.fx, camera.fy]) / cell),
+            single(np.array([camera.cx, camera.cy]) / cell),
+            sigma_cells,
+        )
         start = single(turn_modes(rays, rotation)[:, :, 0]), single(peak_weight[..., 0])
         return self._guided(stamps_s, evidence, rotation, samples, steps, seed, weight, start=start).astype(np.float32)
 
@@ -125,8 +129,14 @@ class MotionPrior:
         for first in range(0, samples, most):
             count = min(most, samples - first)
             pose_m, root_m = guided_sample(
-                self._network, context, evidence, samples=count, steps=steps, generator=generator, weight=weight,
+                self._network,
+                context,
+                evidence,
+                samples=count,
+                steps=steps,
+                generator=generator,
+                weight=weight,
                 start=start,
-            )  # fmt: skip
+            )
             parts.append((pose_m + root_m).cpu().double().numpy())
         return np.einsum("tji,htkj->htki", rotation, np.concatenate(parts))

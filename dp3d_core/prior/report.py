@@ -40,12 +40,13 @@ def generated(prior, sequences, seed=0):
     real = np.stack([_relative(sequence.joints_cam_m[:FRAMES]) for sequence in sequences])
     return {
         name: {
-            "bone_m": float(_bones(poses).mean()), "bone_std_mm": float(1000 * _bones(poses).std(-1).mean()),
+            "bone_m": float(_bones(poses).mean()),
+            "bone_std_mm": float(1000 * _bones(poses).std(-1).mean()),
             "mm_per_frame": float(1000 * np.linalg.norm(np.diff(poses, axis=1), axis=-1).mean()),
             "pose_std_mm": float(1000 * np.sqrt(poses.reshape(-1, 17, 3).var(0).sum(-1)).mean()),
         }
         for name, poses in (("data", real), ("generated", prior.generate(stamps_s, samples=GENERATED, seed=seed)))
-    }  # fmt: skip
+    }
 
 
 def completed(lifter, prior, sequences):
@@ -76,8 +77,9 @@ def completed(lifter, prior, sequences):
             for column in linear.T:
                 column[missing] = np.interp(stamps_s[missing], stamps_s[~missing], column[~missing])
             for method, answer in {
-                "completed": prior.complete(given, stamps_s)[0], "interpolated": linear.reshape(truth.shape),
-            }.items():  # fmt: skip
+                "completed": prior.complete(given, stamps_s)[0],
+                "interpolated": linear.reshape(truth.shape),
+            }.items():
                 row.setdefault(method, []).append(mpjpe_mm(answer, truth)[missing])
     return _means(rows)
 
@@ -129,19 +131,23 @@ def guided(prior, sequences):
             options["prior_only"] = True
         drawn = prior.fit(modes, sequence.stamps_s[:FRAMES], **options)
         for name, errors in {
-            "one": mpjpe_mm(drawn[0], truth), f"mean of {most}": mpjpe_mm(drawn.mean(0), truth),
+            "one": mpjpe_mm(drawn[0], truth),
+            f"mean of {most}": mpjpe_mm(drawn.mean(0), truth),
             f"oracle: best of {most}, a choice a clip": oracle_best_clip_mpjpe_mm(drawn, truth),
             f"oracle: best of {most}, a choice a frame": oracle_best_pose_mpjpe_mm(drawn, truth),
-        }.items():  # fmt: skip
+        }.items():
             rows[""].setdefault(name, []).append(errors)
     return _means(rows)[""]
 
 
 def _lift(lifter, sequence, pixels, confidence):
     lifted = lifter.lift(
-        pixels.astype(np.float32), confidence, sequence.stamps_s[: len(pixels)], camera=sequence.camera,
+        pixels.astype(np.float32),
+        confidence,
+        sequence.stamps_s[: len(pixels)],
+        camera=sequence.camera,
         joint_set="h36m17",
-    )  # fmt: skip
+    )
     return lifted.joints_cam_m
 
 

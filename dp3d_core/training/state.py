@@ -42,8 +42,11 @@ def save_state(path, encoder, ema, optimizer, generator, head):
         tensors |= {f"optimizer.{index}.{k}": torch.as_tensor(v) for k, v in state.items()}
     tensors |= {_generator_key(rank): state for rank, state in enumerate(generators)}
     temporary = path.with_suffix(".part")
-    save_file({k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}, temporary,
-              metadata={"state": json.dumps(head)})  # fmt: skip
+    save_file(
+        {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()},
+        temporary,
+        metadata={"state": json.dumps(head)},
+    )
     temporary.replace(path)
 
 

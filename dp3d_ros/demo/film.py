@@ -141,11 +141,19 @@ def _skeletons(lifted, index, stamp_s, keypoints):
         return Skeletons.empty(stamp_s)
     joints_cam_m, sigma_m, root_sigma_m = (np.stack(part) for part in zip(*people.values()))
     return Skeletons(
-        stamp_s=stamp_s, ids=tuple(people), joints_cam_m=joints_cam_m, sigma_m=sigma_m, root_sigma_m=root_sigma_m,
-        sigma_lateral_m=np.zeros((len(people), 17), np.float32), sigma_depth_m=np.zeros((len(people), 17), np.float32),
-        stature_m=np.full(len(people), 1.7, np.float32), contact=np.zeros((len(people), 2), np.float32),
-        predicted=np.array([person not in keypoints for person in people]), actions=(None,) * len(people), metric=True,
-    )  # fmt: skip
+        stamp_s=stamp_s,
+        ids=tuple(people),
+        joints_cam_m=joints_cam_m,
+        sigma_m=sigma_m,
+        root_sigma_m=root_sigma_m,
+        sigma_lateral_m=np.zeros((len(people), 17), np.float32),
+        sigma_depth_m=np.zeros((len(people), 17), np.float32),
+        stature_m=np.full(len(people), 1.7, np.float32),
+        contact=np.zeros((len(people), 2), np.float32),
+        predicted=np.array([person not in keypoints for person in people]),
+        actions=(None,) * len(people),
+        metric=True,
+    )
 
 
 def _trails(lifted, played, index):

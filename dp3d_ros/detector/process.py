@@ -110,14 +110,18 @@ class WorkerProcess:
         # an ONNX model runs where this node does; MediaPipe has an environment of its own
         python = sys.executable if self._config.model else str(find_python(self._python))
         env = {key: value for key, value in os.environ.items() if key != "_ROS_WHEELS_BOOTSTRAP_COMPLETE"}
-        env["PYTHONPATH"] = str(ROOT) if not self._config.model else os.pathsep.join(
-            filter(None, (str(ROOT), env.get("PYTHONPATH")))
-        )  # fmt: skip
+        env["PYTHONPATH"] = (
+            str(ROOT) if not self._config.model else os.pathsep.join(filter(None, (str(ROOT), env.get("PYTHONPATH"))))
+        )
         command = [python, "-m", "dp3d_core.capture.detect.worker", json.dumps(asdict(self._config))]
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, start_new_session=True,
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=env,
+            start_new_session=True,
             stderr=subprocess.DEVNULL if self._log is None else open(self._log, "ab"),  # noqa: SIM115
-        )  # fmt: skip
+        )
         self.starts += 1
         try:
             self.joint_set = self._answer(START_S)["joint_set"]

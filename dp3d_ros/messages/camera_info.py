@@ -76,7 +76,12 @@ def info_from_camera(camera, header):
 
     k = camera.matrix.reshape(-1).tolist()
     return CameraInfo(
-        header=header, width=camera.width, height=camera.height, distortion_model=camera.model,
-        d=list(camera.distortion), k=k, r=[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
+        header=header,
+        width=camera.width,
+        height=camera.height,
+        distortion_model=camera.model,
+        d=list(camera.distortion),
+        k=k,
+        r=[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
         p=[k[0], 0.0, k[2], 0.0, 0.0, k[4], k[5], 0.0, 0.0, 0.0, 1.0, 0.0],
-    )  # fmt: skip
+    )

@@ -203,9 +203,15 @@ def write_cloud(points: np.ndarray, header):
         for name, (dtype, offset) in layout.items()
     ]
     cloud = PointCloud2(
-        header=header, height=1, width=len(points), fields=fields, is_bigendian=False,
-        point_step=points.dtype.itemsize, row_step=points.nbytes, is_dense=True,
-    )  # fmt: skip
+        header=header,
+        height=1,
+        width=len(points),
+        fields=fields,
+        is_bigendian=False,
+        point_step=points.dtype.itemsize,
+        row_step=points.nbytes,
+        is_dense=True,
+    )
     # The setter would check a bytes object byte by byte; an array("B") it takes as it is.
     cloud.data.frombytes(points.tobytes())
     return cloud

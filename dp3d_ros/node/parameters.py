@@ -48,16 +48,23 @@ class NodeConfig:
     rectified: bool = option(False, "the keypoints are of the rectified picture (image_rect): use CameraInfo.p")
     target_frame: str = option("", "TF frame to transform the output to; empty: keep the camera's optical frame")
     fixed_frame: str = option(
-        "", "TF frame with z up that does not move (odom, map): the camera's pose comes from TF at the image's stamp, "
-        "and people stand still in it while the robot moves; empty: the pose is unknown"
-    )  # fmt: skip
+        "",
+        "TF frame with z up that does not move (odom, map): the camera's pose comes from TF at the image's stamp, "
+        "and people stand still in it while the robot moves; empty: the pose is unknown",
+    )
     fixed_floor_m: float = option(0.0, "height of the floor in fixed_frame", unit="m", low=-1000.0, high=1000.0)
     fixed_frame_wait_s: float = option(
-        0.05, "a frame waits at most so long for its transform, then it goes on without; 0: not at all", unit="s",
-        low=0.0, high=1.0)  # fmt: skip
+        0.05,
+        "a frame waits at most so long for its transform, then it goes on without; 0: not at all",
+        unit="s",
+        low=0.0,
+        high=1.0,
+    )
     camera_up: str = option(
-        "", 'of a camera without TF: the vector against gravity in its optical frame, "0 -1 0" for a level one; empty: '
-        "unknown")  # fmt: skip
+        "",
+        'of a camera without TF: the vector against gravity in its optical frame, "0 -1 0" for a level one; empty: '
+        "unknown",
+    )
     camera_height_m: float = option(
         0.0, "of the camera above the floor, with camera_up or imu_topic; 0: unknown", unit="m", low=0.0, high=20.0
     )

@@ -32,9 +32,11 @@ def frame_rate(result: Result) -> float:
 def pictures(result: Result, wanted: set[int] | None = None) -> Iterator[np.ndarray]:
     """(720, 1600, 3) BGR of every frame, or of the wanted ones."""
     scene = make_scene(
-        result.joints_cam_m, limbs=joint_set(result.joint_set).limbs, ground=result.ground,
+        result.joints_cam_m,
+        limbs=joint_set(result.joint_set).limbs,
+        ground=result.ground,
         image_size_px=(result.camera.width, result.camera.height),
-    )  # fmt: skip
+    )
     bounds = np.searchsorted(result.frame, np.arange(len(result.stamps_s) + 1))
     images = video_images(result.video)
     for index, stamp_s in enumerate(result.stamps_s):
@@ -42,14 +44,20 @@ def pictures(result: Result, wanted: set[int] | None = None) -> Iterator[np.ndar
         if wanted is not None and index not in wanted:
             continue
         rows = np.arange(bounds[index], bounds[index + 1])
-        keypoints = {int(result.person[row]): (result.keypoints_px[row], result.keypoint_confidence[row])
-                     for row in rows}  # fmt: skip
+        keypoints = {
+            int(result.person[row]): (result.keypoints_px[row], result.keypoint_confidence[row]) for row in rows
+        }
         if image is not None:
             image = over(image, result, rows)
         yield render_frame(
-            scene, _skeletons(result, rows, float(stamp_s)), keypoints, stamp_s=float(stamp_s), image=image,
-            trails=_trails(result, index, bounds), note=_note(result, rows),
-        )  # fmt: skip
+            scene,
+            _skeletons(result, rows, float(stamp_s)),
+            keypoints,
+            stamp_s=float(stamp_s),
+            image=image,
+            trails=_trails(result, index, bounds),
+            note=_note(result, rows),
+        )
 
 
 def over(image: np.ndarray, result: Result, rows: np.ndarray) -> np.ndarray:
@@ -123,9 +131,13 @@ def _skeletons(result: Result, rows: np.ndarray, stamp_s: float) -> Skeletons:
         return Skeletons.empty(stamp_s)
     chosen = {name: getattr(result, name)[rows] for name in (*PER_ROW, "stature_m")}
     return Skeletons(
-        **chosen, stamp_s=stamp_s, ids=tuple(int(person) for person in result.person[rows]),
-        predicted=np.zeros(len(rows), bool), actions=(None,) * len(rows), metric=result.metric,
-    )  # fmt: skip
+        **chosen,
+        stamp_s=stamp_s,
+        ids=tuple(int(person) for person in result.person[rows]),
+        predicted=np.zeros(len(rows), bool),
+        actions=(None,) * len(rows),
+        metric=result.metric,
+    )
 
 
 def _trails(result: Result, index: int, bounds: np.ndarray) -> dict[int, np.ndarray]:

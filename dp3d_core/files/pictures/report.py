@@ -33,8 +33,9 @@ def page(result: Result, facts: dict, files: Sequence[Path]) -> str:
     notes = "".join(f"<li>{escape(text)}</li>" for text in facts["notes"]) or "<li>none</li>"
     rows = "".join(
         f"<tr><th>{escape(name.replace('_', ' '))}</th><td>{escape(str(value))}</td></tr>"
-        for name, value in facts.items() if name not in ("warnings", "notes") and not isinstance(value, dict)
-    )  # fmt: skip
+        for name, value in facts.items()
+        if name not in ("warnings", "notes") and not isinstance(value, dict)
+    )
     stills = "".join(f'<p><img alt="still" src="data:image/jpeg;base64,{still}"></p>' for still in _stills(result))
     listed = "".join(f"<li>{escape(file.name)}</li>" for file in files)
     return (

@@ -80,8 +80,9 @@ def expand(paths: Sequence[str | Path]) -> list[Path]:
         inside = []
         if path.is_dir() and not _is_bag(path) and not any(path.glob("*.json")):
             inside = [one for one in sorted(path.iterdir()) if one.suffix.lower() in (*VIDEOS, *BAGS, ".npz", ".csv")]
-            inside += [one for one in sorted(path.iterdir()) if one.is_dir() and (any(one.glob("*.json")) or
-                                                                               _is_bag(one))]  # fmt: skip
+            inside += [
+                one for one in sorted(path.iterdir()) if one.is_dir() and (any(one.glob("*.json")) or _is_bag(one))
+            ]
         inputs += inside or [path]
     return inputs
 

@@ -37,8 +37,9 @@ def read(path: Path, options: ReadOptions) -> list[Detections]:
         if rows is None:
             rows = Rows(str(path), options.joint_set or JOINT_SETS[count])
         flat = flat[: 3 * 26] if count == 136 else flat
-        rows.add(numbers[item["image_id"]] - first, _track(item.get("idx")), list(zip(flat[0::3], flat[1::3])),
-                 flat[2::3])  # fmt: skip
+        rows.add(
+            numbers[item["image_id"]] - first, _track(item.get("idx")), list(zip(flat[0::3], flat[1::3])), flat[2::3]
+        )
     frames = max(numbers.values()) - first + 1
     if frames > 100 * len(names) + 10000:
         raise ValueError(f"{path}: expected numbered frames of one video, got numbers {first} to {frames + first - 1}")

@@ -38,9 +38,11 @@ def read(path: Path, options: ReadOptions) -> list[Detections]:
             scores = [min(score, 1) for score in scores]
         track = item.get("track_id")
         rows.add(
-            frame_of[item["image_id"]], track if isinstance(track, int) and track >= 0 else None,
-            list(zip(flat[0::3], flat[1::3])), scores,
-        )  # fmt: skip
+            frame_of[item["image_id"]],
+            track if isinstance(track, int) and track >= 0 else None,
+            list(zip(flat[0::3], flat[1::3])),
+            scores,
+        )
     if rows is None:
         raise ValueError(f"{path}: expected people with keypoints, got none in {len(listed)} entries")
     sizes = {(image.get("width"), image.get("height")) for image in images}

@@ -129,8 +129,11 @@ def _pattern(path, header):
     names = joint_set(JOINT_SET).keypoints
     for pattern in ("{axis}{index}", "{axis}_{index}", "{name}_{axis}", "{name}.{axis}"):
         for start in (0, 1):
-            wanted = {pattern.format(axis=axis, index=index + start, name=names[index])
-                      for index in range(33) for axis in "xy"}  # fmt: skip
+            wanted = {
+                pattern.format(axis=axis, index=index + start, name=names[index])
+                for index in range(33)
+                for axis in "xy"
+            }
             if wanted <= set(header):
                 return start, pattern
     raise ValueError(
@@ -151,6 +154,10 @@ def _finish(path: Path, rows: Rows, frames: int, stamps_s: np.ndarray | None, si
         raise ValueError(f"{path}: expected MediaPipe landmarks, got {frames} frames with nobody")
     largest = np.nanmax(np.abs(np.array(rows.keypoints)))
     return rows.detections(
-        name=path.stem, format="MediaPipe landmarks", frames=frames, stamps_s=stamps_s, image_size_px=size,
+        name=path.stem,
+        format="MediaPipe landmarks",
+        frames=frames,
+        stamps_s=stamps_s,
+        image_size_px=size,
         normalised=bool(largest <= LARGEST_SHARE),
-    )  # fmt: skip
+    )

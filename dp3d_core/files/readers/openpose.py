@@ -41,9 +41,11 @@ def _clip(path: Path, name: str, files: list[Path], options: ReadOptions) -> Det
             given = person.get("person_id", [-1])
             given = given[0] if isinstance(given, list) and given else given
             rows.add(
-                number - first, given if isinstance(given, int) and given >= 0 else None,
-                list(zip(flat[0::3], flat[1::3])), flat[2::3],
-            )  # fmt: skip
+                number - first,
+                given if isinstance(given, int) and given >= 0 else None,
+                list(zip(flat[0::3], flat[1::3])),
+                flat[2::3],
+            )
     if rows is None:
         raise ValueError(f"{path}: expected people in OpenPose's JSON, got {len(files)} frames with nobody")
     notes = ()

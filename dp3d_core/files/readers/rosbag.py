@@ -86,11 +86,15 @@ def _clip(path: Path, topic: str, bag: Bag, options: ReadOptions, *, alone: bool
     camera, camera_topic, more = _camera(path, topic, bag)
     notes = () if later.all() else (f"{(~later).sum()} messages of {topic} repeat a stamp and are left out",)
     return rows.detections(
-        name=path.stem if alone else f"{path.stem}_{topic.strip('/').replace('/', '_')}", frames=len(messages),
-        format=f"a rosbag2, topic {topic} ({rows.joint_set})", stamps_s=stamps_s[later], camera=camera,
+        name=path.stem if alone else f"{path.stem}_{topic.strip('/').replace('/', '_')}",
+        frames=len(messages),
+        format=f"a rosbag2, topic {topic} ({rows.joint_set})",
+        stamps_s=stamps_s[later],
+        camera=camera,
         camera_from=f"the bag's {camera_topic}" if camera else "",
-        image_size_px=(camera.width, camera.height) if camera else None, notes=(*notes, *more),
-    )  # fmt: skip
+        image_size_px=(camera.width, camera.height) if camera else None,
+        notes=(*notes, *more),
+    )
 
 
 def _camera(path: Path, topic: str, bag: Bag) -> tuple[Camera | None, str, tuple[str, ...]]:
@@ -104,10 +108,15 @@ def _camera(path: Path, topic: str, bag: Bag) -> tuple[Camera | None, str, tuple
     if info.k[0] == 0:
         return None, "", (f"{chosen} is not calibrated (k[0] is 0)",)
     camera = Camera(
-        fx=float(info.k[0]), fy=float(info.k[4]), cx=float(info.k[2]), cy=float(info.k[5]), width=int(info.width),
-        height=int(info.height), distortion=tuple(float(value) for value in info.d),
+        fx=float(info.k[0]),
+        fy=float(info.k[4]),
+        cx=float(info.k[2]),
+        cy=float(info.k[5]),
+        width=int(info.width),
+        height=int(info.height),
+        distortion=tuple(float(value) for value in info.d),
         model=info.distortion_model or "plumb_bob",
-    )  # fmt: skip
+    )
     return camera, chosen, ()
 
 

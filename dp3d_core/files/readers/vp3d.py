@@ -52,6 +52,9 @@ def _clip(path: Path, name: str, joint_set: str, values: np.ndarray, video: obje
         if isinstance(fps, (int, float)) and fps > 0:
             stamps_s = np.arange(len(values)) / fps
     return rows.detections(
-        name=name, format=f"VideoPose3D keypoints ({joint_set})", frames=len(values), image_size_px=size,
+        name=name,
+        format=f"VideoPose3D keypoints ({joint_set})",
+        frames=len(values),
+        image_size_px=size,
         stamps_s=stamps_s,
-    )  # fmt: skip
+    )

@@ -39,14 +39,18 @@ def bytes_of(avatar: Avatar, rate_hz: float) -> bytes:
     inverse = np.tile(np.eye(4, dtype=np.float32), (len(NAMES), 1, 1))
     inverse[:, :3, 3] = -rest_m
     skin = {
-        "joints": list(range(len(NAMES))), "skeleton": 0,
+        "joints": list(range(len(NAMES))),
+        "skeleton": 0,
         "inverseBindMatrices": buffer.add(inverse.transpose(0, 2, 1).reshape(-1, 16)),
-    }  # fmt: skip
+    }
     nodes = [
-        {"name": name, "translation": avatar.offsets_m[node].tolist(),
-         "children": [child for child, parent in enumerate(PARENTS) if parent == node]}
+        {
+            "name": name,
+            "translation": avatar.offsets_m[node].tolist(),
+            "children": [child for child, parent in enumerate(PARENTS) if parent == node],
+        }
         for node, name in enumerate(NAMES)
-    ]  # fmt: skip
+    ]
     for node in nodes:
         if not node["children"]:
             del node["children"]

@@ -84,21 +84,38 @@ def _keypoints(result: Result, rows: slice) -> np.ndarray:
 def _cloud(store, header, points: np.ndarray):
     kind: Any = points.dtype
     fields = [
-        store.types["sensor_msgs/msg/PointField"](name=name, offset=kind.fields[name][1], count=1,
-                                                  datatype=_CODES[kind.fields[name][0].str.replace("|", "")])
-        for name in kind.names if not name.startswith("f") or len(name) > 2
-    ]  # fmt: skip
+        store.types["sensor_msgs/msg/PointField"](
+            name=name, offset=kind.fields[name][1], count=1, datatype=_CODES[kind.fields[name][0].str.replace("|", "")]
+        )
+        for name in kind.names
+        if not name.startswith("f") or len(name) > 2
+    ]
     return store.types["sensor_msgs/msg/PointCloud2"](
-        header=header, height=1, width=len(points), fields=fields, is_bigendian=False, point_step=kind.itemsize,
-        row_step=points.nbytes, data=np.frombuffer(points.tobytes(), np.uint8), is_dense=True,
-    )  # fmt: skip
+        header=header,
+        height=1,
+        width=len(points),
+        fields=fields,
+        is_bigendian=False,
+        point_step=kind.itemsize,
+        row_step=points.nbytes,
+        data=np.frombuffer(points.tobytes(), np.uint8),
+        is_dense=True,
+    )
 
 
 def _camera_info(store, header, camera):
     k = camera.matrix.ravel()
     roi = store.types["sensor_msgs/msg/RegionOfInterest"](x_offset=0, y_offset=0, height=0, width=0, do_rectify=False)
     return store.types["sensor_msgs/msg/CameraInfo"](
-        header=header, height=camera.height, width=camera.width, distortion_model=camera.model,
-        d=np.array(camera.distortion, np.float64), k=k, r=np.eye(3).ravel(),
-        p=np.concatenate([camera.matrix, np.zeros((3, 1))], 1).ravel(), binning_x=0, binning_y=0, roi=roi,
-    )  # fmt: skip
+        header=header,
+        height=camera.height,
+        width=camera.width,
+        distortion_model=camera.model,
+        d=np.array(camera.distortion, np.float64),
+        k=k,
+        r=np.eye(3).ravel(),
+        p=np.concatenate([camera.matrix, np.zeros((3, 1))], 1).ravel(),
+        binning_x=0,
+        binning_y=0,
+        roi=roi,
+    )

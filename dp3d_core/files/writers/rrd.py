@@ -32,12 +32,10 @@ def _log(rerun, recording, result: Result) -> None:
     recording.log("world", rerun.ViewCoordinates.RIGHT_HAND_Z_UP, static=True)
     recording.log(
         "world/camera",
-        rerun.Transform3D(
-            translation=(0, 0, result.ground.distance_m), mat3x3=result.ground.world_from_cam
-        ),
+        rerun.Transform3D(translation=(0, 0, result.ground.distance_m), mat3x3=result.ground.world_from_cam),
         rerun.Pinhole(image_from_camera=camera.matrix, width=camera.width, height=camera.height),
         static=True,
-    )  # fmt: skip
+    )
     world_m, bones = result.joints_world_m, np.array(BONES)
     bounds = np.searchsorted(result.frame, np.arange(len(result.stamps_s) + 1))
     shown: set[int] = set()
