@@ -20,8 +20,9 @@ def clip():
     frames = list(recordings.load(recordings.shipped()).frames())[FIRST : FIRST + FRAMES]
     people = sorted(set.intersection(*(set(seen) for _, seen in frames)))[:2]
     assert len(people) == 2
-    return [(stamp - frames[0][0], {index: seen[person] for index, person in enumerate(people)})
-            for stamp, seen in frames]  # fmt: skip
+    return [
+        (stamp - frames[0][0], {index: seen[person] for index, person in enumerate(people)}) for stamp, seen in frames
+    ]
 
 
 def as_set(points, score, name):
@@ -69,29 +70,48 @@ def mmpose(path, name="coco17", *, meta=True):
 
 def alphapose(path, name="halpe26"):
     """alphapose-results.json with track ids."""
-    path.write_text(json.dumps([
-        {"image_id": f"{index}.jpg", "category_id": 1, "keypoints": as_set(*seen, name).ravel().tolist(),
-         "score": 2.9, "box": [0, 0, 1, 1], "idx": [float(person + 1)]}
-        for index, (_, people) in enumerate(clip()) for person, seen in people.items()
-    ]))  # fmt: skip
+    path.write_text(
+        json.dumps(
+            [
+                {
+                    "image_id": f"{index}.jpg",
+                    "category_id": 1,
+                    "keypoints": as_set(*seen, name).ravel().tolist(),
+                    "score": 2.9,
+                    "box": [0, 0, 1, 1],
+                    "idx": [float(person + 1)],
+                }
+                for index, (_, people) in enumerate(clip())
+                for person, seen in people.items()
+            ]
+        )
+    )
     return path
 
 
 def coco(path, *, annotations=False):
     """COCO results, or annotations with images."""
     listed = [
-        {"image_id": index + 7, "category_id": 1, "score": 0.8, "track_id": person + 1,
-         "keypoints": as_set(*seen, "coco17").ravel().tolist()}
-        for index, (_, people) in enumerate(clip()) for person, seen in people.items()
-    ]  # fmt: skip
+        {
+            "image_id": index + 7,
+            "category_id": 1,
+            "score": 0.8,
+            "track_id": person + 1,
+            "keypoints": as_set(*seen, "coco17").ravel().tolist(),
+        }
+        for index, (_, people) in enumerate(clip())
+        for person, seen in people.items()
+    ]
     data = listed
     if annotations:
         for number, item in enumerate(listed):
             points = np.reshape(item["keypoints"], (-1, 3))
             points[:, 2] = np.where(points[:, 2] > 0, 2, 0)
             item |= {"id": number, "keypoints": points.ravel().tolist()}
-        images = [{"id": index + 7, "width": SIZE[0], "height": SIZE[1], "file_name": f"{index}.jpg"}
-                  for index in range(FRAMES)]  # fmt: skip
+        images = [
+            {"id": index + 7, "width": SIZE[0], "height": SIZE[1], "file_name": f"{index}.jpg"}
+            for index in range(FRAMES)
+        ]
         data = {"images": images, "annotations": listed, "categories": [{"id": 1, "name": "person"}]}
     path.write_text(json.dumps(data))
     return path
@@ -142,13 +162,25 @@ def recording(path):
     whole = recordings.load(recordings.shipped())
     rows = [(index, person, *seen) for index, (_, people) in enumerate(clip()) for person, seen in people.items()]
     frame, person, points, score = zip(*rows)
-    recordings.save(path, recordings.Recording(
-        stamps_s=np.array([stamp for stamp, _ in clip()]), frame=np.array(frame), person=np.array(person),
-        keypoints_px=np.stack(points), confidence=np.stack(score), joint_set="mediapipe33",
-        image_size_px=whole.image_size_px, K=whole.K, distortion=whole.distortion, intrinsics="calibrated",
-        source="sample", provenance="a part of the shipped recording", ground_normal_cam=whole.ground_normal_cam,
-        ground_distance_m=whole.ground_distance_m,
-    ))  # fmt: skip
+    recordings.save(
+        path,
+        recordings.Recording(
+            stamps_s=np.array([stamp for stamp, _ in clip()]),
+            frame=np.array(frame),
+            person=np.array(person),
+            keypoints_px=np.stack(points),
+            confidence=np.stack(score),
+            joint_set="mediapipe33",
+            image_size_px=whole.image_size_px,
+            K=whole.K,
+            distortion=whole.distortion,
+            intrinsics="calibrated",
+            source="sample",
+            provenance="a part of the shipped recording",
+            ground_normal_cam=whole.ground_normal_cam,
+            ground_distance_m=whole.ground_distance_m,
+        ),
+    )
     return path
 
 
@@ -173,20 +205,44 @@ def rosbag(path, *, sqlite=False, person=True):
             time_ns = 1_700_000_000_000_000_000 + round(stamp_s * 1e9)
             stamp = make["Time"](sec=time_ns // 10**9, nanosec=time_ns % 10**9)
             header = make["Header"](stamp=stamp, frame_id="cam")
-            points = np.concatenate([
-                np.array([(x, y, score, number, joint) for joint, (x, y, score) in enumerate(as_set(*seen, "coco17"))],
-                         kind) for number, seen in people.items()])  # fmt: skip
-            fields = [make["PointField"](name=name, offset=kind.fields[name][1], datatype=codes[name], count=1)
-                      for name in kind.names if person or name != "person"]  # fmt: skip
+            points = np.concatenate(
+                [
+                    np.array(
+                        [(x, y, score, number, joint) for joint, (x, y, score) in enumerate(as_set(*seen, "coco17"))],
+                        kind,
+                    )
+                    for number, seen in people.items()
+                ]
+            )
+            fields = [
+                make["PointField"](name=name, offset=kind.fields[name][1], datatype=codes[name], count=1)
+                for name in kind.names
+                if person or name != "person"
+            ]
             cloud = make["PointCloud2"](
-                header=header, height=1, width=len(points), fields=fields, is_bigendian=False,
-                point_step=kind.itemsize, row_step=points.nbytes, is_dense=True,
+                header=header,
+                height=1,
+                width=len(points),
+                fields=fields,
+                is_bigendian=False,
+                point_step=kind.itemsize,
+                row_step=points.nbytes,
+                is_dense=True,
                 data=np.frombuffer(points.tobytes(), np.uint8),
-            )  # fmt: skip
+            )
             info = make["CameraInfo"](
-                header=header, height=SIZE[1], width=SIZE[0], distortion_model="plumb_bob", d=np.zeros(5),
-                k=K.ravel(), r=np.eye(3).ravel(), p=np.zeros(12), binning_x=0, binning_y=0, roi=roi,
-            )  # fmt: skip
+                header=header,
+                height=SIZE[1],
+                width=SIZE[0],
+                distortion_model="plumb_bob",
+                d=np.zeros(5),
+                k=K.ravel(),
+                r=np.eye(3).ravel(),
+                p=np.zeros(12),
+                binning_x=0,
+                binning_y=0,
+                roi=roi,
+            )
             for topic, message in (("keypoints", cloud), ("camera_info", info)):
                 bag.write(topics[topic], time_ns, store.serialize_cdr(message, message.__msgtype__))
     return path

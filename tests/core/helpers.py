@@ -109,9 +109,8 @@ def random_lifter(config=None, seed=0, temperature=1.0):
             upright = swing(np.zeros(1))[0] / network.config.pose_scale_m
             network.pose_head.bias.copy_(torch.from_numpy(upright).flatten())
     loaded = Checkpoint(
-        encoder=networks[0], denoiser=networks[1], actions=tuple(ACTIONS),
-        temperatures=dict.fromkeys(USES, temperature),
-    )  # fmt: skip
+        encoder=networks[0], denoiser=networks[1], actions=tuple(ACTIONS), temperatures=dict.fromkeys(USES, temperature)
+    )
     return Lifter(loaded, weights_name="random", backend="eager")
 
 
@@ -142,11 +141,18 @@ def walking_motions(lengths=(90, 60, 40), actions=("walk", "run", "wave"), split
         roots.append(np.stack([0.2 * stamps_s, 0 * stamps_s, 0.93 + 0 * stamps_s], 1))
     count = len(lengths)
     return Motions(
-        pose_m=np.concatenate(poses).astype(np.float32), root_m=np.concatenate(roots).astype(np.float32),
-        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64), fps=fps,
-        names=tuple(f"clip/{clip}" for clip in range(count)), actions=tuple(actions), styles=("",) * count,
-        subjects=("1",) * count, splits=tuple(splits), sources=("figure",) * count, licences=("CC0",) * count,
-    )  # fmt: skip
+        pose_m=np.concatenate(poses).astype(np.float32),
+        root_m=np.concatenate(roots).astype(np.float32),
+        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        fps=fps,
+        names=tuple(f"clip/{clip}" for clip in range(count)),
+        actions=tuple(actions),
+        styles=("",) * count,
+        subjects=("1",) * count,
+        splits=tuple(splits),
+        sources=("figure",) * count,
+        licences=("CC0",) * count,
+    )
 
 
 def some_bank(width=24, seed=0, names=NAMES):

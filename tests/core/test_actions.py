@@ -97,10 +97,18 @@ def test_clips_are_labelled_by_their_descriptions():
     frames = 1800 + 900 + 450
     texts = ("a",) * 3
     motions = Motions(
-        pose_m=np.zeros((frames, 17, 3), np.float32), root_m=np.zeros((frames, 3), np.float32),
-        offsets=np.array([0, 1800, 2700, 3150]), fps=30.0, names=texts, actions=("walk", "run", "walk to run"),
-        styles=texts, subjects=texts, splits=texts, sources=texts, licences=texts,
-    )  # fmt: skip
+        pose_m=np.zeros((frames, 17, 3), np.float32),
+        root_m=np.zeros((frames, 3), np.float32),
+        offsets=np.array([0, 1800, 2700, 3150]),
+        fps=30.0,
+        names=texts,
+        actions=("walk", "run", "walk to run"),
+        styles=texts,
+        subjects=texts,
+        splits=texts,
+        sources=texts,
+        licences=texts,
+    )
     assert clip_labels(motions).tolist() == [ACTIONS.index("walk"), ACTIONS.index("run"), NO_LABEL]
 
 

@@ -30,8 +30,9 @@ def encoder():
 
 def test_a_missing_extra_is_said_and_the_next_serves(encoder, tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
-        backend = Served(loaded(encoder), [echo(name="first", reason="pip install first"), echo(name="second")],
-                         cache_dir=tmp_path)  # fmt: skip
+        backend = Served(
+            loaded(encoder), [echo(name="first", reason="pip install first"), echo(name="second")], cache_dir=tmp_path
+        )
     assert backend.name == "second" and backend.counters["backend_missing"] == 1
     assert "pip install first" in caplog.text and "pip install first" in backend.note
 
@@ -46,7 +47,7 @@ def test_a_missing_extra_is_said_and_the_next_serves(encoder, tmp_path, caplog):
         ("tensorrt", lambda patch: installed_tensorrt(patch, "13.0", False), "older than PyTorch's CUDA 13.0"),
         ("tensorrt", lambda patch: installed_tensorrt(patch, "13.0", True), "device='cuda'"),
     ],
-)  # fmt: skip
+)
 def test_what_is_missing_is_named_counted_and_the_next_serves(
     encoder, tmp_path, monkeypatch, caplog, name, prepare, says
 ):

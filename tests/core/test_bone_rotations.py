@@ -142,8 +142,9 @@ def test_unusable_joints_are_carried_by_their_parent():
 def test_wild_joints_still_give_proper_rotations(seed):
     clip = np.random.default_rng(seed).normal(0, 1, (6, 17, 3))
     rotations = SOLVER.solve(clip)
-    np.testing.assert_allclose(rotations @ rotations.swapaxes(-1, -2), np.broadcast_to(np.eye(3), rotations.shape),
-                               atol=1e-8)  # fmt: skip
+    np.testing.assert_allclose(
+        rotations @ rotations.swapaxes(-1, -2), np.broadcast_to(np.eye(3), rotations.shape), atol=1e-8
+    )
     np.testing.assert_allclose(np.linalg.det(rotations), 1, atol=1e-8)
 
 

@@ -59,7 +59,7 @@ NAMINGS = {
     "daz": ("hip {}Thigh {}Shin {}Foot {}Collar {}Shldr {}ForeArm {}Hand neck head", SHORT),
     "merged": ("hip {}Hip {}Knee {}Foot {}Collar {}Shoulder {}Elbow {}Hand neck head", SHORT),
     "separators": ("Hips {}_Up_Leg {}_Leg {}.Foot {}-Shoulder {}Arm {}Fore_Arm {}Hand Neck HEAD", LONG),
-}  # fmt: skip
+}
 NAMINGS["mixamo"] = (" ".join(f"mixamorig:{part}" for part in NAMINGS["cmu"][0].split()), LONG)
 
 

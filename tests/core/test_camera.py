@@ -11,13 +11,25 @@ from dp3d_core.data import cameras as training
 from dp3d_core.geometry.camera import CENTRE_TIME_S, Camera, follow, person_view, turn_rays, turn_to
 
 FISHEYE = Camera(
-    fx=400.0, fy=400.0, cx=480.0, cy=270.0, width=960, height=540, model="equidistant",
+    fx=400.0,
+    fy=400.0,
+    cx=480.0,
+    cy=270.0,
+    width=960,
+    height=540,
+    model="equidistant",
     distortion=(0.02, -0.01, 0.003, -0.001),
-)  # fmt: skip
+)
 RATIONAL = Camera(
-    fx=700.0, fy=700.0, cx=480.0, cy=270.0, width=960, height=540, model="rational_polynomial",
+    fx=700.0,
+    fy=700.0,
+    cx=480.0,
+    cy=270.0,
+    width=960,
+    height=540,
+    model="rational_polynomial",
     distortion=(0.3, -0.2, 0.0005, 0.0003, 0.05, 0.4, -0.1, 0.02),
-)  # fmt: skip
+)
 
 
 @pytest.mark.parametrize(
@@ -36,8 +48,9 @@ def test_projection_round_trips_over_the_whole_image(camera):
 @pytest.mark.parametrize("degrees", [10, 40, 60, 85])
 def test_a_fisheye_without_distortion_is_equidistant(distortion, degrees):
     """By definition of the model: the distance from the centre is the focal length times the angle off the axis."""
-    camera = Camera(fx=300.0, fy=300.0, cx=500.0, cy=500.0, width=1000, height=1000, model="equidistant",
-                    distortion=distortion)  # fmt: skip
+    camera = Camera(
+        fx=300.0, fy=300.0, cx=500.0, cy=500.0, width=1000, height=1000, model="equidistant", distortion=distortion
+    )
     angle = np.radians(degrees)
     pixel, point = np.array([[500 + 300 * angle, 500.0]]), np.array([[np.sin(angle), 0, np.cos(angle)]])
     np.testing.assert_allclose(np.arctan(camera.rays(pixel)), [[angle, 0]], atol=1e-6)
@@ -178,9 +191,12 @@ def test_training_cameras_keep_everybody_in_front_and_distances_rigid():
     assert (view.joints_cam_m[..., 2] > 0.49).all()
     inside = lambda x: torch.cdist(x, x)  # noqa: E731
     torch.testing.assert_close(inside(view.joints_cam_m), inside(world), atol=1e-4, rtol=1e-4)
+
     # right-handed: a left hip stays to the left of the spine as seen along the person's front
-    triple = lambda x: (torch.linalg.cross(x[..., 1, :] - x[..., 0, :], x[..., 8, :] - x[..., 0, :], dim=-1)  # noqa: E731
-                        * (x[..., 9, :] - x[..., 8, :])).sum(-1)  # fmt: skip
+    def triple(x):
+        across = torch.linalg.cross(x[..., 1, :] - x[..., 0, :], x[..., 8, :] - x[..., 0, :], dim=-1)
+        return (across * (x[..., 9, :] - x[..., 8, :])).sum(-1)
+
     torch.testing.assert_close(triple(view.joints_cam_m), triple(world), atol=1e-4, rtol=1e-3)
     # the floor is down: heads project above ankles for cameras that hardly roll
     pixels, inside_image = training.project(view)

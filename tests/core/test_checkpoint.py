@@ -51,9 +51,12 @@ def refuses(path, message):
 def test_what_is_written_is_read_back(tmp_path, config):
     encoder = random_encoder(config)
     checkpoint.save(
-        tmp_path / "a.safetensors", encoder, actions=ACTIONS, temperatures=HOT | {"offline": 0.7},
+        tmp_path / "a.safetensors",
+        encoder,
+        actions=ACTIONS,
+        temperatures=HOT | {"offline": 0.7},
         provenance={"a": [1, None]},
-    )  # fmt: skip
+    )
     loaded = checkpoint.load(tmp_path / "a.safetensors")
     assert loaded.encoder.config == config and loaded.actions == tuple(ACTIONS)
     assert loaded.temperatures == HOT | {"offline": 0.7} and loaded.provenance == {"a": [1, None]}

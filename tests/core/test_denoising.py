@@ -25,9 +25,14 @@ def pool(sequences=48, seed=0):
     error[:, :, 0] = 0
     centre = normal(FRAMES, 17, 3)
     context = Context(
-        (torch.arange(FRAMES) / 30).expand(sequences, -1), centre, centre, torch.full((sequences, FRAMES, 17, 3), 0.3),
-        normal(FRAMES, 17, 4), normal(FRAMES, 8), torch.softmax(normal(FRAMES, 3), -1),
-    )  # fmt: skip
+        (torch.arange(FRAMES) / 30).expand(sequences, -1),
+        centre,
+        centre,
+        torch.full((sequences, FRAMES, 17, 3), 0.3),
+        normal(FRAMES, 17, 4),
+        normal(FRAMES, 8),
+        torch.softmax(normal(FRAMES, 3), -1),
+    )
     return Pool(clean=centre + error, context=context)
 
 

@@ -18,17 +18,18 @@ def answer(error, log_variance=0.0, contacts=0.0):
     """What an encoder says that errs by `error` (B, 5, 17, 3) about a truth of zeros."""
     batch = len(error)
     return Encoded(
-        error, torch.full((batch, 5, 17, 2), log_variance), torch.full((batch, 5, 2), contacts),
-        torch.zeros(batch, 5, 14), torch.zeros(batch, 5, 32),
-    )  # fmt: skip
+        error,
+        torch.full((batch, 5, 17, 2), log_variance),
+        torch.full((batch, 5, 2), contacts),
+        torch.zeros(batch, 5, 14),
+        torch.zeros(batch, 5, 32),
+    )
 
 
 def cost(error, *, contact=torch.nan, seen=None, label=None, **said):
     seen = torch.ones(len(error), 5, 17, 4) * torch.tensor([0.0, 0.0, 1.0, 0.0]) if seen is None else seen
     truth = torch.zeros_like(error)
-    return losses(
-        answer(error, **said), truth, seen, torch.full((len(error), 5, 2), contact), label, FOLLOWS, 0.25
-    )  # fmt: skip
+    return losses(answer(error, **said), truth, seen, torch.full((len(error), 5, 2), contact), label, FOLLOWS, 0.25)
 
 
 def test_a_right_answer_costs_nothing():

@@ -48,9 +48,7 @@ def _write_h36m(folder):
             joints = np.zeros((frames, 32, 3), np.float32)
             joints[:, list(KEPT_JOINTS)] = pose
             world[subject][name] = joints
-            seen[subject][name] = [
-                (pose[..., :2] * 100 + 500 + camera).astype(np.float32) for camera in range(4)
-            ]  # fmt: skip
+            seen[subject][name] = [(pose[..., :2] * 100 + 500 + camera).astype(np.float32) for camera in range(4)]
     metadata = {"layout_name": "h36m", "num_joints": 17, "keypoints_symmetry": SYMMETRY}
     np.savez_compressed(folder / "data_3d_h36m.npz", positions_3d=world)
     np.savez_compressed(folder / "data_2d_h36m_cpn.npz", positions_2d=seen, metadata=metadata)
@@ -169,9 +167,11 @@ def test_3dhp_counts_valid_frames_and_its_own_joints(folder):
     wrist, spine = 13, 7
     assert wrist in PCK_JOINTS and spine not in PCK_JOINTS
     result = score(
-        wrong_by({wrist: 160, spine: 500}), benchmark.sequences, joints=benchmark.joints,
+        wrong_by({wrist: 160, spine: 500}),
+        benchmark.sequences,
+        joints=benchmark.joints,
         pck_joints=benchmark.pck_joints,
-    )  # fmt: skip
+    )
     assert set(result["groups"]) == set(TEST_NAMES) and result["overall"]["frames"] == 36
     for row in (result["overall"], result["mean_of_groups"], *result["groups"].values()):
         assert row["mpjpe_mm"] == pytest.approx((160 + 500) / 17, rel=1e-4)
@@ -205,9 +205,12 @@ def test_best_of_hypotheses_is_named_oracle_and_is_its_definition(folder, capsys
     truth = sequence.joints_cam_m
     oracle = score(lambda one: methods.sampled(lifter, one, samples=4), [sequence])["oracle"]["overall"]
     by_pose = np.min([mpjpe_mm(one, truth) for one in hypotheses], axis=0).mean()
-    by_joint = np.min(
-        [np.linalg.norm((one - one[:, :1]) - (truth - truth[:, :1]), axis=-1) for one in hypotheses], axis=0
-    ).mean() * 1000  # fmt: skip
+    by_joint = (
+        np.min(
+            [np.linalg.norm((one - one[:, :1]) - (truth - truth[:, :1]), axis=-1) for one in hypotheses], axis=0
+        ).mean()
+        * 1000
+    )
     aligned = np.min([p_mpjpe_mm(one, truth) for one in hypotheses], axis=0).mean()
     assert oracle["oracle_best_of_m_pose_mpjpe_mm"] == pytest.approx(by_pose, rel=1e-5)
     assert oracle["oracle_best_of_m_joint_mpjpe_mm"] == pytest.approx(by_joint, rel=1e-4)

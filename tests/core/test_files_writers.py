@@ -164,8 +164,9 @@ def test_glb_read_by_pygltflib_moves_as_the_constant_skeleton(result, out):
 
     _, rate_hz, joints_m, _ = uniform(result, 0)
     animation = gltf.animations[0]
-    channels = {(one.target.node, one.target.path): values(animation.samplers[one.sampler].output)
-                for one in animation.channels}  # fmt: skip
+    channels = {
+        (one.target.node, one.target.path): values(animation.samplers[one.sampler].output) for one in animation.channels
+    }
     times = values(animation.samplers[0].input)[:, 0]
     np.testing.assert_allclose(times, np.arange(len(joints_m)) / rate_hz, atol=1e-5)
     placed, turned = {0: channels[0, "translation"]}, {0: Rotation.from_quat(channels[0, "rotation"]).as_matrix()}

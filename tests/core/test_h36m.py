@@ -12,14 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from dp3d_core.cli import run as dp3d
 from dp3d_core.data.actions import clip_labels
-from dp3d_core.data.h36m import (
-    ACTIONS_15,
-    KEPT_JOINTS,
-    TEST_SUBJECTS,
-    TRAIN_SUBJECTS,
-    load_h36m,
-    load_h36m_motions,
-)  # fmt: skip
+from dp3d_core.data.h36m import ACTIONS_15, KEPT_JOINTS, TEST_SUBJECTS, TRAIN_SUBJECTS, load_h36m, load_h36m_motions
 from dp3d_core.data.h36m_cameras import read_cameras
 from dp3d_core.data.motions import load_motions
 from dp3d_core.data.mpi_inf_3dhp import FROM_FILE
@@ -123,9 +116,11 @@ def test_truth_is_in_the_optical_frame(files):
     world_m = positions(6, 0)[:, list(KEPT_JOINTS)]
     for sequence, camera in zip(load(files)[:4], camera_dicts()):
         qw, qx, qy, qz = camera["orientation"]
-        expected = Rotation.from_quat([qx, qy, qz, qw]).inv().apply(
-            world_m.reshape(-1, 3) - np.divide(camera["translation"], 1000)
-        )  # fmt: skip
+        expected = (
+            Rotation.from_quat([qx, qy, qz, qw])
+            .inv()
+            .apply(world_m.reshape(-1, 3) - np.divide(camera["translation"], 1000))
+        )
         np.testing.assert_allclose(sequence.joints_cam_m, expected.reshape(-1, 17, 3), atol=1e-5)
         assert (sequence.joints_cam_m[..., 2] > 2).all()
 

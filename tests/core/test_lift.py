@@ -46,9 +46,12 @@ def knows_truth(joints_cam_m, camera, stamps_s):
             answer = torch.from_numpy(pose)[None].float()
             frames = answer.shape[1]
             return Encoded(
-                answer, torch.full((1, frames, 17, 2), -5.0), torch.zeros(1, frames, 2), torch.zeros(1, frames, 15),
+                answer,
+                torch.full((1, frames, 17, 2), -5.0),
+                torch.zeros(1, frames, 2),
+                torch.zeros(1, frames, 15),
                 torch.zeros(1, frames, 8),
-            )  # fmt: skip
+            )
 
     lifter.encoder = Perfect()
     return lifter, pixels, confidence
@@ -263,7 +266,7 @@ def test_one_frame_is_a_sequence():
         ((5, 17, 2), (5, 17), np.array([0, 1, np.nan, 2, 3]), "stamps_s: expected .* finite"),
         ((0, 17, 2), (0, 17), np.zeros(0), "at least one frame"),
     ],
-)  # fmt: skip
+)
 def test_misshapen_input_is_one_clear_error(pixels, confidence, stamps_s, message):
     with pytest.raises(ValueError, match=message):
         lift(random_lifter(), np.ones(pixels), np.ones(confidence), stamps_s.astype(float))

@@ -24,9 +24,16 @@ def sequence():
     joints = walk(stamps_s)
     keypoints_px, confidence = seen(joints, noise_px=1.0)
     return EvalSequence(
-        name="walk", action="walk", subject="1", fps=30.0, stamps_s=stamps_s, keypoints_px=keypoints_px,
-        confidence=confidence, joints_cam_m=joints.astype(np.float32), camera=CAMERA,
-    )  # fmt: skip
+        name="walk",
+        action="walk",
+        subject="1",
+        fps=30.0,
+        stamps_s=stamps_s,
+        keypoints_px=keypoints_px,
+        confidence=confidence,
+        joints_cam_m=joints.astype(np.float32),
+        camera=CAMERA,
+    )
 
 
 def test_hold_repeats_the_last_answer_and_never_one_from_the_future():

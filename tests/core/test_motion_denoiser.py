@@ -36,9 +36,14 @@ def told(batch=2, frames=FRAMES, config=CONFIG, seed=1):
     pose = normal(17, 3)
     pose[:, :, 0] = 0
     return Context(
-        (torch.arange(frames) / 30).expand(batch, -1), pose, pose, normal(17, 3).abs() + 0.1, normal(17, 4),
-        normal(config.feature_width), torch.softmax(normal(config.actions), -1),
-    )  # fmt: skip
+        (torch.arange(frames) / 30).expand(batch, -1),
+        pose,
+        pose,
+        normal(17, 3).abs() + 0.1,
+        normal(17, 4),
+        normal(config.feature_width),
+        torch.softmax(normal(config.actions), -1),
+    )
 
 
 def test_an_untrained_network_is_the_exact_gaussian_posterior():

@@ -13,7 +13,7 @@ from dp3d_core.data.mpi_inf_3dhp import (
     load_3dhp_test,
     load_3dhp_train,
     read_calibration,
-)  # fmt: skip
+)
 from dp3d_core.evaluation.benchmarks import mpi_inf_3dhp
 from dp3d_core.evaluation.metrics import auc, mpjpe_mm, pck
 from dp3d_core.geometry.camera import Camera

@@ -56,9 +56,7 @@ BANK = PairedBank([pair(), pair(frames=25, fps=25.0, action="unheard of", camera
 def test_same_seed_same_batch_and_another_seed_another():
     draw = lambda seed: sample_pairs(BANK, 4, 10, generator=generator(seed))  # noqa: E731
     for name in ("seen", "pose_m", "next_pose_m", "stamps_s", "label"):
-        torch.testing.assert_close(
-            getattr(draw(1), name), getattr(draw(1), name), rtol=0, atol=0, equal_nan=True
-        )  # fmt: skip
+        torch.testing.assert_close(getattr(draw(1), name), getattr(draw(1), name), rtol=0, atol=0, equal_nan=True)
     assert not torch.equal(draw(1).pose_m, draw(2).pose_m)
 
 
@@ -272,7 +270,7 @@ def test_cameras_of_mpi_inf_3dhp_that_lack_are_named(mpi):
         (("radial      0", "radial      2"), "camera 0: expected no skew and radial 0, got skew 0 and radial 2"),
         (("name ", "nome "), "expected cameras, each begun by a line `name NUMBER`, got none"),
     ],
-)  # fmt: skip
+)
 def test_damaged_training_calibrations_are_refused(tmp_path, change, message):
     path = tmp_path / "camera.calibration"
     path.write_text(calibration(c0=1400).replace(*change))
@@ -311,9 +309,14 @@ def test_mpi_inf_3dhp_trains_from_the_command_line(mpi, tmp_path, capsys):
 
 def test_a_killed_run_on_pairs_goes_on_to_the_same_weights_and_from_no_other_files(files, monkeypatch):  # noqa: F811
     go = lambda out, paths, **more: train.run(  # noqa: E731
-        model=ModelConfig(**TINY), train=TrainConfig(**SHORT), out=files / out, log_every=1, dev_sequences=2,
-        **paths, **more,
-    )  # fmt: skip
+        model=ModelConfig(**TINY),
+        train=TrainConfig(**SHORT),
+        out=files / out,
+        log_every=1,
+        dev_sequences=2,
+        **paths,
+        **more,
+    )
     paths = h36m_paths(files)
     whole = checkpoint.load(go("whole", paths)).encoder.state_dict()
     with monkeypatch.context() as patch:
@@ -342,7 +345,7 @@ def test_a_killed_run_on_pairs_goes_on_to_the_same_weights_and_from_no_other_fil
         (["mpi_train", "annotation"], "--mpi-train: expected --cameras beside it, got nothing"),
         (["mpi_train", "cameras", "h36m_2d"], "--mpi-train: expected --cameras beside it, got --h36m-2d and --cameras"),
     ],
-)  # fmt: skip
+)
 def test_mixtures_and_missing_companions_are_one_line(tmp_path, given, message):
     with pytest.raises(SystemExit) as caught:
         dp3d("train", arguments(tmp_path / "out", **dict.fromkeys(given, "univ")))

@@ -29,14 +29,19 @@ def standing(places_m=PLACES_M):
 def skeletons(joints, predicted=False):
     people = len(joints)
     return Skeletons(
-        stamp_s=0.0, ids=tuple(range(1, people + 1)), joints_cam_m=joints,
-        sigma_m=np.full((people, 17), 0.05, np.float32), root_sigma_m=np.full(people, 0.3, np.float32),
+        stamp_s=0.0,
+        ids=tuple(range(1, people + 1)),
+        joints_cam_m=joints,
+        sigma_m=np.full((people, 17), 0.05, np.float32),
+        root_sigma_m=np.full(people, 0.3, np.float32),
         sigma_lateral_m=np.zeros((people, 17), np.float32),
-        sigma_depth_m=np.zeros((people, 17), np.float32), stature_m=np.full(people, 1.7, np.float32),
+        sigma_depth_m=np.zeros((people, 17), np.float32),
+        stature_m=np.full(people, 1.7, np.float32),
         contact=np.zeros((people, 2), np.float32),
         predicted=np.full(people, predicted),
-        actions=(None,) * people, metric=True,
-    )  # fmt: skip
+        actions=(None,) * people,
+        metric=True,
+    )
 
 
 def keypoints(joints):

@@ -454,10 +454,11 @@ def test_a_camera_that_drifts_a_little_restarts_nobody():
         ({"lookahed": 2}, r"unknown option 'lookahed'; known options are .*lookahead"),
         ({"lookahead": 3}, r"lookahead: expected one of \[0, 2, 4\], got 3"),
         ({"max_people": 0}, r"max_people: expected 1 to 64, got 0"),
-        ({"min_confidence": float("nan")}, "min_confidence"), ({"min_joints": 4.0}, "min_joints: expected int"),
+        ({"min_confidence": float("nan")}, "min_confidence"),
+        ({"min_joints": 4.0}, "min_joints: expected int"),
         ({"person_height_m": -1.0}, "person_height_m"),
     ],
-)  # fmt: skip
+)
 def test_unknown_or_impossible_options_are_one_clear_error(options, message):
     with pytest.raises(ValueError, match=message):
         open_stream(**options)
@@ -579,8 +580,9 @@ frames = st.lists(
         st.one_of(st.floats(-0.2, 2.0), st.sampled_from([0.0, 1 / 30, 100.0, -100.0, 1e9])),
         st.lists(st.tuples(st.integers(0, 4), st.integers(0, 2**32 - 1), keypoint_floats), max_size=4),
     ),
-    min_size=1, max_size=12,
-)  # fmt: skip
+    min_size=1,
+    max_size=12,
+)
 
 
 @given(frames=frames, lookahead=st.sampled_from([0, 2]))

@@ -73,8 +73,11 @@ def offline_rows(lifter, pixels, confidence, stamps_s, lookahead):
 
 @pytest.mark.parametrize("lookahead", [0, 2, 4])
 @pytest.mark.parametrize("config", [tiny_config(), by_joint_config()], ids=["frame tokens", "joint tokens"])
-@pytest.mark.parametrize(("frames", "start_s", "mean_s"), [(5, 0.0, 0.033), (30, 1.7e9, 0.033), (200, 60.0, 0.25)],
-                         ids=["filling", "full, epoch stamps", "longer than the rotary period"])  # fmt: skip
+@pytest.mark.parametrize(
+    ("frames", "start_s", "mean_s"),
+    [(5, 0.0, 0.033), (30, 1.7e9, 0.033), (200, 60.0, 0.25)],
+    ids=["filling", "full, epoch stamps", "longer than the rotary period"],
+)
 def test_streaming_equals_the_offline_rolling_layout(lookahead, config, frames, start_s, mean_s):
     """Cached keys of a partly filled, full and many times overwritten ring, at irregular stamps."""
     lifter = random_lifter(config)
@@ -316,9 +319,7 @@ def test_perfect_poses_come_out_where_they_are(lookahead):
     stamps_s = np.concatenate([np.arange(40) / 30, 2.0 + np.arange(40) / 30])
     joints = walk(stamps_s, velocity_m_s=(0.5, 0.0, -0.3))
     out, _ = with_truth(joints, stamps_s, lookahead=lookahead, reset_after_s=2.0)
-    worst = [
-        np.abs(s.joints_cam_m[0] - joints[f - lookahead]).max() for f, s in enumerate(out) if f >= lookahead + 3
-    ]  # fmt: skip
+    worst = [np.abs(s.joints_cam_m[0] - joints[f - lookahead]).max() for f, s in enumerate(out) if f >= lookahead + 3]
     # the figure's feet slide while they turn round: for that moment they count as standing
     assert max(worst) < 0.07, (np.argmax(worst), max(worst))
     assert np.median(worst) < 0.02
@@ -351,9 +352,9 @@ def test_limbs_keep_their_length():
     lifter = random_lifter()
     stamps_s = np.arange(120) / 30
     out = push_all(lifter.stream(camera=CAMERA, joint_set="h36m17"), stamps_s, {1: keypoints(stamps_s)})
-    bones = np.array([
-        [np.linalg.norm(s.joints_cam_m[0, b] - s.joints_cam_m[0, a]) for a, b in BONES] for s in out[60:]
-    ])  # fmt: skip
+    bones = np.array(
+        [[np.linalg.norm(s.joints_cam_m[0, b] - s.joints_cam_m[0, a]) for a, b in BONES] for s in out[60:]]
+    )
     # answers of random weights are far from their rays, and what moves them there bends lengths most
     assert (bones.std(0) / bones.mean(0)).max() < 0.12
 
@@ -387,10 +388,11 @@ def test_action_is_named_only_when_more_than_half_sure():
 def test_temperature_scales_sigma_and_only_that():
     stamps_s = irregular(8)
     outs = [
-        push_all(random_lifter(temperature=t).stream(camera=CAMERA, joint_set="h36m17"), stamps_s,
-                 {1: keypoints(stamps_s)})[0]
+        push_all(
+            random_lifter(temperature=t).stream(camera=CAMERA, joint_set="h36m17"), stamps_s, {1: keypoints(stamps_s)}
+        )[0]
         for t in (1.0, 2.0)
-    ]  # fmt: skip
+    ]
     np.testing.assert_allclose(outs[1].sigma_m, 2 * outs[0].sigma_m, rtol=1e-5)
     assert (outs[0].sigma_m[:, 0] == 0).all() and (outs[0].sigma_m[:, 1:] > 0).all()
 

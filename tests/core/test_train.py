@@ -33,9 +33,16 @@ def motions(tmp_path):
 
 def run(out, motions, *, model=None, resume=False, minutes=None, save_every_s=300, start=None, **options):
     return train.run(
-        model=model or ModelConfig(**TINY), train=TrainConfig(**(SHORT | options)), motions_path=motions, out=out,
-        resume=resume, minutes=minutes, log_every=1, save_every_s=save_every_s, start=start,
-    )  # fmt: skip
+        model=model or ModelConfig(**TINY),
+        train=TrainConfig(**(SHORT | options)),
+        motions_path=motions,
+        out=out,
+        resume=resume,
+        minutes=minutes,
+        log_every=1,
+        save_every_s=save_every_s,
+        start=start,
+    )
 
 
 def rows(out, key="lr"):
@@ -211,11 +218,13 @@ def two_processes(out, motions, *options, **environment):
               "MASTER_PORT": str(free_port()), **environment}  # fmt: skip
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", PROCESS, *command(out, motions, *options)[2:]], stderr=subprocess.PIPE, text=True,
+            [sys.executable, "-c", PROCESS, *command(out, motions, *options)[2:]],
+            stderr=subprocess.PIPE,
+            text=True,
             env=common | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
         )
         for rank in range(2)
-    ]  # fmt: skip
+    ]
     try:
         complaints = [process.communicate(timeout=90)[1] for process in processes]
         return [(process.returncode, complaint[-3000:]) for process, complaint in zip(processes, complaints)]

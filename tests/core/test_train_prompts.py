@@ -39,9 +39,14 @@ def baked(bank):
 def go(out, motions, bank, **options):
     """As `test_train.run`, with a prompt bank."""
     return train.run(
-        model=ModelConfig(**TINY), train=TrainConfig(**SHORT), motions_path=motions, out=out, log_every=1,
-        prompt_bank=bank, **options,
-    )  # fmt: skip
+        model=ModelConfig(**TINY),
+        train=TrainConfig(**SHORT),
+        motions_path=motions,
+        out=out,
+        log_every=1,
+        prompt_bank=bank,
+        **options,
+    )
 
 
 def test_the_bank_is_in_the_weights_untouched_and_its_modifiers_learn(tmp_path, motions, bank):

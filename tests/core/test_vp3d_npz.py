@@ -39,7 +39,7 @@ def same(left, right):
 ARRAYS = st_numpy.arrays(
     dtype=st.sampled_from([np.float16, np.float32, np.float64, np.int64, np.uint8, np.bool_, ">f4", "<U3"]),
     shape=st_numpy.array_shapes(min_dims=0, max_dims=3, max_side=4),
-).filter(lambda array: array.dtype.kind != "f" or np.isfinite(array).all())  # fmt: skip
+).filter(lambda array: array.dtype.kind != "f" or np.isfinite(array).all())
 VALUES = st.recursive(
     ARRAYS | st.integers(-9, 9) | st.text(max_size=4) | st.booleans() | st.none(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
@@ -114,7 +114,7 @@ HOSTILE = {
     "tuple keys": pickle.dumps({(1, 2): 3}),
     "nothing": b"",
     "stop": b".",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", HOSTILE)

@@ -16,9 +16,14 @@ from dp3d_core.model.diffusion import bone_lengths
 from dp3d_core.skeleton import JOINT_NAMES, JOINT_SETS, LEFT, MIRROR, RIGHT, adapt
 
 PLAIN = Augmentation(
-    rates_hz=(30.0, 30.0), speed=(1.0, 1.0), stamp_jitter=0.0, dropped_share=0.0, size_std=0.0, limb_std=0.0,
+    rates_hz=(30.0, 30.0),
+    speed=(1.0, 1.0),
+    stamp_jitter=0.0,
+    dropped_share=0.0,
+    size_std=0.0,
+    limb_std=0.0,
     coco_share=0.0,
-)  # fmt: skip
+)
 BANK = MotionBank(walking_motions())
 
 
@@ -29,9 +34,7 @@ def generator(seed=0):
 def test_same_seed_same_batch_and_another_seed_another():
     draw = lambda seed: sample_batch(BANK, 4, 10, generator=generator(seed))  # noqa: E731
     for name in ("seen", "pose_m", "next_pose_m", "stamps_s", "label"):
-        torch.testing.assert_close(
-            getattr(draw(1), name), getattr(draw(1), name), rtol=0, atol=0, equal_nan=True
-        )  # fmt: skip
+        torch.testing.assert_close(getattr(draw(1), name), getattr(draw(1), name), rtol=0, atol=0, equal_nan=True)
     assert not torch.equal(draw(1).pose_m, draw(2).pose_m)
 
 
@@ -169,6 +172,7 @@ def test_detector_noise_reaches_the_input_and_not_the_truth():
         sample_batch(BANK, 6, 8, generator=generator(3), augmentation=PLAIN, detector=detector)
         for detector in (DetectorNoise.none(), replace(DetectorNoise.none(), white_frac=0.02))
     )
-    torch.testing.assert_close(torch.cdist(noisy.pose_m, noisy.pose_m), torch.cdist(exact.pose_m, exact.pose_m),
-                               atol=1e-4, rtol=1e-4)  # fmt: skip
+    torch.testing.assert_close(
+        torch.cdist(noisy.pose_m, noisy.pose_m), torch.cdist(exact.pose_m, exact.pose_m), atol=1e-4, rtol=1e-4
+    )
     assert (noisy.seen[..., :2] - exact.seen[..., :2]).abs().mean() > 0.01

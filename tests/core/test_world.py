@@ -176,9 +176,13 @@ def stand(sizes, roots_m, height_m, up_cam=(0.0, -1.0, 0.0), frames=40, above_m=
     points = roots[:, None] + np.array(sizes)[:, None, None] * pose
     placement = placement or Placement(len(sizes))
     seen_now = Seen(
-        pose.astype(np.float32), np.full((len(sizes), 17), 0.03, np.float32), np.tile(np.eye(3), (len(sizes), 1, 1)),
-        points[..., :2] / points[..., 2:], np.full((len(sizes), 17), 0.9), np.full(len(sizes), 1 / 30),
-    )  # fmt: skip
+        pose.astype(np.float32),
+        np.full((len(sizes), 17), 0.03, np.float32),
+        np.tile(np.eye(3), (len(sizes), 1, 1)),
+        points[..., :2] / points[..., 2:],
+        np.full((len(sizes), 17), 0.9),
+        np.full(len(sizes), 1 / 30),
+    )
     world = World(slice(0, len(sizes)), None, None if up_cam is None else np.array(up_cam), 0.005, height_m)
     for _ in range(frames):
         placed = placement.step(slice(0, len(sizes)), seen_now, [world])

@@ -130,9 +130,10 @@ class Bench:
         for publisher in (self.info_publisher(), self.cloud_publisher(topic)):
             self.until(publisher.get_subscription_count, "a subscription", timeout_s)
         self.until(
-            lambda: self.skeletons and any(message.markers for message in self.markers), "skeletons and markers",
+            lambda: self.skeletons and any(message.markers for message in self.markers),
+            "skeletons and markers",
             every=lambda: (self.publish_info(), self.publish_people()),
-        )  # fmt: skip
+        )
         self.quiet()
 
     def flush(self):

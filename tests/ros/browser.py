@@ -43,9 +43,13 @@ class Browser:
         with open(folder / "browser.log", "w") as log:
             self._process = subprocess.Popen(
                 [program(), *FLAGS, f"--user-data-dir={folder / 'profile'}", f"--window-size={width_px},{height_px}"],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, close_fds=False, preexec_fn=place_pipes,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                close_fds=False,
+                preexec_fn=place_pipes,
                 start_new_session=True,
-            )  # fmt: skip
+            )
         os.close(commands)
         os.close(answers)
         target = self.call("Target.createTarget", url="about:blank")["targetId"]

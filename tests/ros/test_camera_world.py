@@ -144,9 +144,7 @@ def test_the_next_frame_does_not_overtake_one_that_waits(world):
     assert len(made.forwarded) == 1
 
 
-@pytest.mark.parametrize(
-    "found", (level(-1.0), level(40.0), level(0.0), level(x=2.0), level(w=float("nan"))), ids=str
-)  # fmt: skip
+@pytest.mark.parametrize("found", (level(-1.0), level(40.0), level(0.0), level(x=2.0), level(w=float("nan"))), ids=str)
 def test_a_transform_that_is_no_camera_is_counted_and_the_frame_goes_on(world, found):
     made = world(fixed_frame="odom")
     made.tf.answer = found, False

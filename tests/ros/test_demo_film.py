@@ -49,9 +49,12 @@ def test_a_leap_starts_the_trail_afresh():
 def test_the_stand_in_for_rviz_draws_the_markers_where_its_view_sees_them():
     pytest.importorskip("cv2")
     people = replace(
-        Skeletons.empty(0.0), ids=(4,), joints_cam_m=(standing() + (0, 0, PEOPLE_AT_M - 3))[None].astype(np.float32),
-        predicted=np.zeros(1, bool), actions=(None,),
-    )  # fmt: skip
+        Skeletons.empty(0.0),
+        ids=(4,),
+        joints_cam_m=(standing() + (0, 0, PEOPLE_AT_M - 3))[None].astype(np.float32),
+        predicted=np.zeros(1, bool),
+        actions=(None,),
+    )
     markers = markers_from_skeletons(people, Header())
     layout, turn, height_m = demo_layout(), Rotation.from_quat(upright((0, -1, 0))).as_matrix(), 1.0
     image, empty = (rviz_picture.picture(these, layout, turn, height_m) for these in (markers, MarkerArray()))

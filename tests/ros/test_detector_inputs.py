@@ -64,10 +64,15 @@ def test_yolo_without_a_tracker_gives_nameless_people_to_whom_the_stream_gives_i
     seen = []
     for frame in range(4):
         people = people_from_detections(
-            Bag(detections=[detection("", standing(100 + 10 * frame)), detection("", standing(400 - 10 * frame)),
-                            detection("", [])]),
+            Bag(
+                detections=[
+                    detection("", standing(100 + 10 * frame)),
+                    detection("", standing(400 - 10 * frame)),
+                    detection("", []),
+                ]
+            ),
             IdTable(),
-        )  # fmt: skip
+        )
         assert people.keypoints.ids is None and len(people.keypoints) == 2
         assert people.oddities == {"detection_without_keypoints": 1}
         seen.append(stream.push(frame / 30, people.keypoints).ids)

@@ -89,9 +89,10 @@ def test_ros4hri_bodies_are_found_beside_a_remapped_list_and_what_is_missed_is_c
             publisher.publish(PointCloud(header=header, points=points))
 
     bench.until(
-        lambda: bench.skeletons and bench.skeletons[-1].width == 2 * 17, "both bodies in a frame",
+        lambda: bench.skeletons and bench.skeletons[-1].width == 2 * 17,
+        "both bodies in a frame",
         every=lambda: (bench.publish_info(), publish()),
-    )  # fmt: skip
+    )
     bench.until(lambda: bench.facts().get("missed"), "missed messages", every=lambda: [publish() for _ in range(10)])
     assert not bench.facts()["missed_unknown"]
 

@@ -29,12 +29,20 @@ def recorded(tmp_path):
     recording.save(
         path,
         recording.Recording(
-            stamps_s=np.arange(FRAMES) / HZ, frame=frame, person=person, keypoints_px=keypoints_px,
-            confidence=np.full((len(frame), 17), 0.9), joint_set="coco17", image_size_px=[640, 480],
-            K=[[600, 0, 320], [0, 600, 240], [0, 0, 1]], distortion=np.zeros(0), intrinsics="calibrated",
-            source="made by a test", provenance="none",
+            stamps_s=np.arange(FRAMES) / HZ,
+            frame=frame,
+            person=person,
+            keypoints_px=keypoints_px,
+            confidence=np.full((len(frame), 17), 0.9),
+            joint_set="coco17",
+            image_size_px=[640, 480],
+            K=[[600, 0, 320], [0, 600, 240], [0, 0, 1]],
+            distortion=np.zeros(0),
+            intrinsics="calibrated",
+            source="made by a test",
+            provenance="none",
         ),
-    )  # fmt: skip
+    )
     return path
 
 
@@ -50,9 +58,12 @@ def test_a_recording_goes_through_the_real_lifter(start, bench, recorded, tmp_pa
     listeners = lambda: bench.node.count_subscribers("/lifter/skeletons")  # noqa: E731
     bench.until(lambda: listeners() == 2, "the recorder beside the bench itself")
     player = start(
-        "player", recording=str(recorded), settle_s=2.0, remaps={"keypoints": "lifter/keypoints"},
+        "player",
+        recording=str(recorded),
+        settle_s=2.0,
+        remaps={"keypoints": "lifter/keypoints"},
         **{"qos_overrides./lifter/keypoints.publisher.depth": 1000},
-    )  # fmt: skip
+    )
     assert player.process.wait(60) == 0, player.text()
     assert recorder.process.wait(60) == 0, recorder.text()
     summary = json.loads(out.with_suffix(".json").read_text())

@@ -36,12 +36,19 @@ HEADER = Header(frame_id="camera_optical_frame")
 def skeletons(joints_m, ids=(1, 2), actions=None):
     count = len(ids)
     return Skeletons(
-        stamp_s=0.0, ids=tuple(ids), joints_cam_m=np.broadcast_to(joints_m, (count, 17, 3)).astype(np.float32),
-        sigma_m=np.full((count, 17), 0.05, np.float32), root_sigma_m=np.full(count, 0.2, np.float32),
-        sigma_lateral_m=np.zeros((count, 17), np.float32), sigma_depth_m=np.zeros((count, 17), np.float32),
-        stature_m=np.full(count, 1.7, np.float32), contact=np.zeros((count, 2), np.float32),
-        predicted=np.zeros(count, bool), actions=actions or (None,) * count, metric=True,
-    )  # fmt: skip
+        stamp_s=0.0,
+        ids=tuple(ids),
+        joints_cam_m=np.broadcast_to(joints_m, (count, 17, 3)).astype(np.float32),
+        sigma_m=np.full((count, 17), 0.05, np.float32),
+        root_sigma_m=np.full(count, 0.2, np.float32),
+        sigma_lateral_m=np.zeros((count, 17), np.float32),
+        sigma_depth_m=np.zeros((count, 17), np.float32),
+        stature_m=np.full(count, 1.7, np.float32),
+        contact=np.zeros((count, 2), np.float32),
+        predicted=np.zeros(count, bool),
+        actions=actions or (None,) * count,
+        metric=True,
+    )
 
 
 def test_markers_replace_those_of_the_last_frame():

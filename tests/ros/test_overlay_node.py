@@ -25,10 +25,15 @@ def skeletons(joints_m=None):
     empty = Skeletons.empty(0.0)
     return Skeletons(
         **{name: getattr(empty, name) for name in ("stamp_s", "metric", "stature_m", "contact")},
-        ids=(7,), joints_cam_m=joints_m[None].astype(np.float32), sigma_m=np.full((1, 17), 0.03, np.float32),
-        sigma_lateral_m=np.full((1, 17), 0.03, np.float32), sigma_depth_m=np.full((1, 17), 0.03, np.float32),
-        root_sigma_m=np.full(1, 0.2, np.float32), predicted=np.zeros(1, bool), actions=(None,),
-    )  # fmt: skip
+        ids=(7,),
+        joints_cam_m=joints_m[None].astype(np.float32),
+        sigma_m=np.full((1, 17), 0.03, np.float32),
+        sigma_lateral_m=np.full((1, 17), 0.03, np.float32),
+        sigma_depth_m=np.full((1, 17), 0.03, np.float32),
+        root_sigma_m=np.full(1, 0.2, np.float32),
+        predicted=np.zeros(1, bool),
+        actions=(None,),
+    )
 
 
 def test_messages_are_paired_by_stamp_and_those_that_wait_in_vain_are_forgotten():

@@ -40,9 +40,14 @@ def make_cloud(points, *, rows=1, padding=0):
     row_bytes = width * points.dtype.itemsize
     data = b"".join(points[row * width : (row + 1) * width].tobytes() + b"\xff" * padding for row in range(rows))
     cloud = PointCloud2(
-        header=HEADER, height=rows, width=width, fields=fields, is_bigendian=order == ">",
-        point_step=points.dtype.itemsize, row_step=row_bytes + padding,
-    )  # fmt: skip
+        header=HEADER,
+        height=rows,
+        width=width,
+        fields=fields,
+        is_bigendian=order == ">",
+        point_step=points.dtype.itemsize,
+        row_step=row_bytes + padding,
+    )
     cloud.data.frombytes(data)
     return cloud
 
@@ -68,10 +73,11 @@ people = st.dictionaries(
     st.integers(-(2**31), 2**31 - 1).filter(lambda person: person != -1),
     st.lists(
         st.tuples(st.floats(-1e5, 1e5, width=32), st.floats(-1e5, 1e5, width=32), st.floats(0, 1, width=32)),
-        min_size=17, max_size=17,
+        min_size=17,
+        max_size=17,
     ),
     max_size=5,
-)  # fmt: skip
+)
 
 
 @given(people)
@@ -139,8 +145,9 @@ def test_people_without_ids_are_told_apart_by_their_joints_or_rows():
     want = people_from_cloud(make_cloud(points), 3).keypoints
     minus = points.copy()
     minus["person"] = -1
-    unsigned = np.zeros(6, np.dtype([(name, "<u4" if name == "person" else KEYPOINT_DTYPE[name]) for name in
-                                     KEYPOINT_DTYPE.names]))  # fmt: skip
+    unsigned = np.zeros(
+        6, np.dtype([(name, "<u4" if name == "person" else KEYPOINT_DTYPE[name]) for name in KEYPOINT_DTYPE.names])
+    )
     for name in unsigned.dtype.names:
         unsigned[name] = points[name]
     unsigned["person"] = 2**32 - 1
@@ -225,15 +232,23 @@ def test_a_malformed_cloud_is_refused_by_cause(spoil, cause):
         st.tuples(st.sampled_from(["x", "y", "score", "joint", "person", ""]), st.integers(0, 64), st.integers(0, 9)),
         max_size=7,
     ),
-    st.integers(0, 40) | st.integers(0, 2**32 - 1), st.integers(0, 12), st.integers(0, 3),
-    st.integers(0, 500) | st.integers(0, 2**32 - 1), st.binary(max_size=600),
+    st.integers(0, 40) | st.integers(0, 2**32 - 1),
+    st.integers(0, 12),
+    st.integers(0, 3),
+    st.integers(0, 500) | st.integers(0, 2**32 - 1),
+    st.binary(max_size=600),
     st.booleans(),
-)  # fmt: skip
+)
 def test_random_clouds_give_finite_people_or_a_refusal(fields, step, width, height, row_step, data, big):
     cloud = PointCloud2(
-        header=HEADER, width=width, height=height, point_step=step, row_step=row_step, is_bigendian=big,
+        header=HEADER,
+        width=width,
+        height=height,
+        point_step=step,
+        row_step=row_step,
+        is_bigendian=big,
         fields=[PointField(name=name, offset=offset, datatype=code, count=1) for name, offset, code in fields],
-    )  # fmt: skip
+    )
     cloud.data.frombytes(data)
     try:
         got, _ = judged(cloud)
@@ -247,14 +262,19 @@ def test_random_clouds_give_finite_people_or_a_refusal(fields, step, width, heig
 def some_skeletons(people=3):
     generator = np.random.default_rng(people)
     return Skeletons(
-        stamp_s=1.0, ids=tuple(range(10, 10 + people)),
+        stamp_s=1.0,
+        ids=tuple(range(10, 10 + people)),
         joints_cam_m=generator.normal(size=(people, 17, 3)).astype(np.float32),
         sigma_m=generator.random((people, 17)).astype(np.float32),
-        root_sigma_m=generator.random(people).astype(np.float32), predicted=np.arange(people) % 2 == 1,
-        sigma_lateral_m=np.zeros((people, 17), np.float32), sigma_depth_m=np.zeros((people, 17), np.float32),
-        stature_m=np.full(people, 1.7, np.float32), contact=np.zeros((people, 2), np.float32),
-        actions=(None,) * people, metric=True,
-    )  # fmt: skip
+        root_sigma_m=generator.random(people).astype(np.float32),
+        predicted=np.arange(people) % 2 == 1,
+        sigma_lateral_m=np.zeros((people, 17), np.float32),
+        sigma_depth_m=np.zeros((people, 17), np.float32),
+        stature_m=np.full(people, 1.7, np.float32),
+        contact=np.zeros((people, 2), np.float32),
+        actions=(None,) * people,
+        metric=True,
+    )
 
 
 @pytest.mark.parametrize("people", [0, 1, 16])

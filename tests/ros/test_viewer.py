@@ -54,11 +54,19 @@ def publisher(bench):
             joints_m[index] = standing() + (0.7 if person == RIGHT_PERSON else -0.7, 0, 0)
         sigma_m = np.full((count, 17), 0.05, np.float32)
         skeletons = Skeletons(
-            stamp_s=0.0, ids=tuple(ids), joints_cam_m=joints_m, sigma_m=sigma_m, root_sigma_m=sigma_m[:, 0],
-            sigma_lateral_m=np.zeros((count, 17), np.float32), sigma_depth_m=np.zeros((count, 17), np.float32),
-            stature_m=np.full(count, 1.7, np.float32), contact=np.zeros((count, 2), np.float32),
-            predicted=np.zeros(count, bool), actions=(None,) * count, metric=True,
-        )  # fmt: skip
+            stamp_s=0.0,
+            ids=tuple(ids),
+            joints_cam_m=joints_m,
+            sigma_m=sigma_m,
+            root_sigma_m=sigma_m[:, 0],
+            sigma_lateral_m=np.zeros((count, 17), np.float32),
+            sigma_depth_m=np.zeros((count, 17), np.float32),
+            stature_m=np.full(count, 1.7, np.float32),
+            contact=np.zeros((count, 2), np.float32),
+            predicted=np.zeros(count, bool),
+            actions=(None,) * count,
+            metric=True,
+        )
         made.publish(cloud_from_skeletons(skeletons, bench.header()))
 
     bench.until(made.get_subscription_count, "the viewer")
@@ -80,9 +88,13 @@ def viewer(start):
 def rerun_program(*arguments, **options):
     """Start rerun's own command line."""
     return subprocess.Popen(
-        [sys.executable, "-m", "rerun_cli", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        start_new_session=True, **options,
-    )  # fmt: skip
+        [sys.executable, "-m", "rerun_cli", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        **options,
+    )
 
 
 def entities(path):
@@ -104,9 +116,10 @@ def test_a_file_has_everybody_who_was_seen(viewer, request, tmp_path):
     publish, bench = (request.getfixturevalue(name) for name in ("publisher", "bench"))
     for ids in ([LEFT_PERSON], [LEFT_PERSON, RIGHT_PERSON]):
         bench.until(
-            lambda ids=ids: entities(path) >= set().union(*map(all_of, ids)), f"{ids} in the file",
+            lambda ids=ids: entities(path) >= set().union(*map(all_of, ids)),
+            f"{ids} in the file",
             every=lambda ids=ids: publish(ids),
-        )  # fmt: skip
+        )
     cleared = {f"/people/body_{person}" for person in (LEFT_PERSON, RIGHT_PERSON)}
     bench.until(lambda: entities(path) >= cleared, "that they left", every=lambda: publish([]))
     assert node.interrupt() == 0, node.text()
@@ -128,9 +141,10 @@ def test_the_page_is_served_and_its_data_reach_a_client(viewer, request, ports, 
     client = rerun_program(f"rerun+http://127.0.0.1:{data_port}/proxy", "--save", str(path))
     try:
         bench.until(
-            lambda: entities(path) >= all_of(LEFT_PERSON) | all_of(RIGHT_PERSON), "people at the client",
+            lambda: entities(path) >= all_of(LEFT_PERSON) | all_of(RIGHT_PERSON),
+            "people at the client",
             every=lambda: publish([LEFT_PERSON, RIGHT_PERSON]),
-        )  # fmt: skip
+        )
     finally:
         os.killpg(client.pid, signal.SIGINT)
         client.wait(60)
@@ -140,8 +154,12 @@ def test_the_page_is_served_and_its_data_reach_a_client(viewer, request, ports, 
 def listening(pid):
     """Addresses on which the children of a process listen for TCP."""
     children = {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
-    sockets = {os.readlink(link) for child in children for link in Path(f"/proc/{child}/fd").iterdir() if link.exists()
-               or link.is_symlink()}  # fmt: skip
+    sockets = {
+        os.readlink(link)
+        for child in children
+        for link in Path(f"/proc/{child}/fd").iterdir()
+        if link.exists() or link.is_symlink()
+    }
     found = set()
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
