@@ -32,7 +32,7 @@ COMMANDS = {
     "denoiser-figures": ("dp3d_core.evaluation.denoiser_figures:command", "what the denoiser is worth"),
     "prompts": ("dp3d_core.model.text:command", "encode the sentences of the prompts with open_clip"),
     "compile": ("dp3d_core.backends.compile:command", "build the engines ahead of time"),
-    "ship": ("dp3d_core.backends.shipped:command", "write what a first start needs beside the weights"),
+    "ship": ("dp3d_core.backends.ship:command", "write what a first start needs beside the weights"),
     "bench": ("dp3d_core.bench.command:command", "time each part of the lifter on this machine"),
     "detect": ("dp3d_core.capture.detect.command:command", "2D keypoints of the people in a video"),
     "ids": ("dp3d_core.evaluation.identities:command", "how long ids last on the shipped recording, and their swaps"),

@@ -237,7 +237,9 @@ class TrainConfig:
     )
     field: bool = option(True, "other joint definitions, bodies, views and half pictures (`data.field`)")
     seed: int = option(0, "seed of weights, data and noise", low=0)
-    precision: str = option("bfloat16", "autocast precision", choices=("float32", "bfloat16"))
+    precision: str = option(
+        "auto", "autocast precision; auto: bfloat16 where the device has it", choices=("auto", "float32", "bfloat16")
+    )
 
     def __post_init__(self):
         validate(self)

@@ -19,19 +19,27 @@ from typing import Any
 import numpy as np
 import torch
 
+from dp3d_core.backends.device_engine import DeviceEngine
 from dp3d_core.backends.eager import Eager
-from dp3d_core.backends.graphs import RollingStep, rolling_example
+from dp3d_core.backends.graphs import DenoisingPasses, RollingStep, denoising_example, rolling_example
 from dp3d_core.backends.parity import LIMIT_MM, distance
+from dp3d_core.backends.resident import Pass, ResidentMemory
 from dp3d_core.backends.typed import reduce_precision
 from dp3d_core.backends.walk import STREAMS, stream_answers
 from dp3d_core.bench import gpu
 from dp3d_core.bench.cases import Networks
 from dp3d_core.bench.clock import machine
-from dp3d_core.config import PRECISIONS
+from dp3d_core.config import PRECISIONS, PRESETS, DenoiserConfig
+from dp3d_core.model.motion_denoiser import MotionDenoiser
 
 PEOPLE = (1, 8, 16, 64, 256)
 AUTOTUNED = (1, 8)
 """Numbers of people for max-autotune, which takes most of a minute for each."""
+PARTS = ("parity", "latency", "frames", "samples", "training", "refused", "not_reached")
+SAMPLES = ((1, 1), (2, 4), (4, 8))
+"""Denoising steps K and hypotheses H of the denoiser's rows."""
+MOST_MOTIONS = 512
+"""People times hypotheses of a row; more are sampled in chunks."""
 BATCH, FRAMES = 64, 48
 """Of a training step."""
 
@@ -54,7 +62,7 @@ class Check:
         """Do what fits in the time, and return the report."""
         started = time.perf_counter()
         self.report |= {"machine": machine(), "torch": torch.__version__, "device": self._device_name()}
-        self.report |= {"parity": [], "latency": [], "training": [], "refused": [], "not_reached": []}
+        self.report |= {part: [] for part in PARTS}
         self._write("")
         for part, what, measure in self._jobs():
             if time.perf_counter() - started > self.minutes * 60:
@@ -73,7 +81,7 @@ class Check:
         self._write(f"{len(self.report['not_reached'])} not reached, {self.report['minutes']:.1f} minutes")
         return self.report
 
-    def _device_name(self):
+    def _device_name(self) -> str:
         return torch.cuda.get_device_name() if self.device.startswith("cuda") else self.device
 
     def _jobs(self) -> Iterator[tuple[str, str, Callable[[], dict]]]:
@@ -89,6 +97,13 @@ class Check:
                         continue
                     what = f"{name} {way} {precision} people {people} lookahead {lookahead}"
                     yield "latency", what, lambda args=(name, way, precision, people, lookahead): self._latency(*args)
+                what = f"{name} people {people} lookahead {lookahead}"
+                yield "frames", what, lambda args=(name, people, lookahead): self._frame(*args)
+        for people, (steps, hypotheses) in product(self.people, SAMPLES):
+            if people * hypotheses > MOST_MOTIONS:
+                continue
+            what = f"denoiser people {people} K {steps} H {hypotheses}"
+            yield "samples", what, lambda args=(people, steps, hypotheses): self._samples(*args)
 
     def _module(self, name, precision):
         # a copy: the network itself stays on the CPU
@@ -116,6 +131,37 @@ class Check:
             "backend": f"{way} {precision}", "preset": name, "people": people, "lookahead": lookahead,
             "ms_p50": middle, "ms_p99": float(np.quantile(times, 0.99)), **bound,
             "times_limit": middle / bound["limit_ms"],
+        }  # fmt: skip
+
+    @torch.inference_mode()
+    def _frame(self, name, people, lookahead):
+        """A whole frame with the memory on the device, in float32: gather, step and remember, without host copies."""
+        network = copy.deepcopy(self.networks[name]).to(self.device)
+        memory = ResidentMemory(network.config, people, self.device)
+        engine = DeviceEngine(RollingStep(network).eval(), network.config, people, lookahead + 1, self.device)
+        work = Pass(memory, engine, memory.stream)
+        times = gpu.times_ms(work.replay, self.device)
+        return {"ms_p50": float(np.median(times)), "ms_p99": float(np.quantile(times, 0.99))}
+
+    @torch.inference_mode()
+    def _samples(self, people, steps, hypotheses):
+        """All K denoising passes of H motions a person as one function, captured once on a GPU; eager beside it."""
+        torch.manual_seed(0)
+        denoiser = MotionDenoiser(DenoiserConfig(feature_width=PRESETS["small"].frame_width)).eval()
+        for parameter in denoiser.parameters():  # a fresh one answers nothing
+            parameter.add_(0.05 * torch.randn_like(parameter))
+        passes, inputs = DenoisingPasses(denoiser, steps), denoising_example(denoiser, people, hypotheses)
+        expected = passes(*inputs)
+        passes, inputs = passes.to(self.device), [tensor.to(self.device) for tensor in inputs]
+        run: Callable[[], Any] = lambda: passes(*inputs)
+        if self.device.startswith("cuda"):
+            replay, outputs = gpu.captured(passes, inputs)
+            run = lambda: (replay(), outputs)[1]  # noqa: E731
+        far = (run().cpu() - expected).norm(dim=-1).mean() * denoiser.config.pose_scale_m * 1e3
+        times = gpu.times_ms(run, self.device)
+        return {
+            "people": people, "steps": steps, "hypotheses": hypotheses, "joints_mm": float(far),
+            "ms_p50": float(np.median(times)), "ms_p99": float(np.quantile(times, 0.99)),
         }  # fmt: skip
 
     def _training(self, network):

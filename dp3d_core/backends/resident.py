@@ -35,17 +35,17 @@ class ResidentMemory:
     def __init__(self, config: ModelConfig, most_people: int, device: str | torch.device):
         self._config, self._device = config, torch.device(device)
         self._cuda = self._device.type == "cuda"
-        self._stream = torch.cuda.Stream(self._device) if self._cuda else None
+        self.stream = torch.cuda.Stream(self._device) if self._cuda else None
         shapes = input_shapes(config, most_people + 1, 1)
         # one row more: what fills an engine up reads and writes there
         self.keys, self.values, self.pooled = (torch.zeros(shapes[name], device=self._device) for name in MEMORY)
         self.spare = most_people
-        if self._stream is not None:
-            self._stream.wait_stream(torch.cuda.current_stream(self._device))
+        if self.stream is not None:
+            self.stream.wait_stream(torch.cuda.current_stream(self._device))
         self._passes: dict[tuple[int, int], tuple[DeviceEngine, Pass]] = {}
 
     def _on_stream(self):
-        return nullcontext() if self._stream is None else torch.cuda.stream(self._stream)
+        return nullcontext() if self.stream is None else torch.cuda.stream(self.stream)
 
     @torch.inference_mode()
     def clear(self, row: int) -> None:
@@ -91,7 +91,7 @@ class ResidentMemory:
         key = engine.people, engine.inputs[0].shape[1]
         known, made = self._passes.get(key, (None, None))
         if made is None or known is not engine:
-            made = Pass(self, engine, self._stream)
+            made = Pass(self, engine, self.stream)
             self._passes[key] = engine, made
         return made
 
@@ -100,7 +100,7 @@ class Pass:
     """One engine on a `ResidentMemory`: fixed buffers, on a GPU captured once as a CUDA graph."""
 
     def __init__(self, memory: ResidentMemory, engine: DeviceEngine, stream: Any):
-        self._memory, self._engine, self._stream = memory, engine, stream
+        self._memory, self._engine, self.stream = memory, engine, stream
         device, pinned = engine.inputs[0].device, stream is not None
         by_name = dict(zip(INPUTS, engine.inputs, strict=True))
         self._inputs = [by_name[name] for name in SENT]
@@ -163,13 +163,13 @@ class Pass:
         self._host_where[0] = self._memory.spare
         self._host_where[0, :people] = torch.from_numpy(np.ascontiguousarray(rows, np.int64))
         self._host_where[1, :people] = torch.from_numpy(slots)
-        with nullcontext() if self._stream is None else torch.cuda.stream(self._stream):
+        with nullcontext() if self.stream is None else torch.cuda.stream(self.stream):
             self._device_in.copy_(self._host_in, non_blocking=True)
             self._where.copy_(self._host_where, non_blocking=True)
             self.replay()
             self._host_out.copy_(self._device_out, non_blocking=True)
-            if self._stream is not None:
-                self._stream.synchronize()
+            if self.stream is not None:
+                self.stream.synchronize()
         sizes = [shape.numel() for shape in self._shapes]
         parts = zip(self._host_out.split(sizes), self._shapes, strict=True)
         return [part.view(shape)[:people].numpy().copy() for part, shape in parts]

@@ -10,17 +10,14 @@ import json
 import os
 import re
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
-from tyro.conf import Positional
 
-from dp3d_core.checkpoint import Checkpoint, load
-from dp3d_core.config import LOOKAHEADS
+from dp3d_core.checkpoint import Checkpoint
 
 Arrays = dict[str, np.ndarray]
 """What an `Exported` keeps: `description` and `weights` of the graph, or eager's answers by their names."""
@@ -101,22 +98,3 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
-
-
-@dataclass(frozen=True, kw_only=True)
-class ShipOptions:
-    """Write what a first start needs beside the weights, so that it needs no PyTorch: graphs and eager's answers."""
-
-    weights: Positional[str] = "small"
-    """Shipped name or path."""
-
-
-def command(options: ShipOptions) -> None:
-    """Write all files of these weights."""
-    from dp3d_core.backends.exported import MAKERS
-
-    network = load(options.weights)
-    for lookahead in LOOKAHEADS:
-        for kind, make in MAKERS.items():
-            path = write(network, kind, 1 + lookahead, make(network, 1 + lookahead))
-            print(f"{path} ({path.stat().st_size / 1000:.0f} kB)")

@@ -48,6 +48,12 @@ def _figure(stamps_s, steps_hz, yaw, root_m):
     return joints + root_m + stamps_s[:, None, None] * np.array([0.3, 0, -0.1])
 
 
+def walking_figures(stamps_s: np.ndarray) -> np.ndarray:
+    """Joints (P, T, 17, 3) in metres in the camera at stamps (T,) or (P, T) seconds."""
+    stamps_s = np.broadcast_to(stamps_s, (len(_YAWS), np.shape(stamps_s)[-1]))
+    return np.stack([_figure(*of) for of in zip(stamps_s, _STEPS_HZ, _YAWS, _ROOTS_M)])
+
+
 def people_seen(frames: int) -> tuple[np.ndarray, np.ndarray]:
     """What the network sees of both: (P, T, 17, 4) as of `observe`, and is told of gravity: (P, T, 4).
 
@@ -57,7 +63,7 @@ def people_seen(frames: int) -> tuple[np.ndarray, np.ndarray]:
     not seen at all in the last frame but one.
     """
     stamps_s = np.arange(frames) * INTERVALS_S[:, None]
-    joints = np.stack([_figure(*of) for of in zip(stamps_s, _STEPS_HZ, _YAWS, _ROOTS_M)])
+    joints = walking_figures(stamps_s)
     confidence = np.full(joints.shape[:-1], 0.9)
     confidence[1][:, _NO_COUNTERPART] = 0
     confidence[1][np.ix_(np.arange(frames) // 8 % 2 == 1, _LEFT_ARM)] = 0

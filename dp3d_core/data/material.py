@@ -6,7 +6,6 @@ Knows no network.
 from pathlib import Path
 
 from dp3d_core.data.motions import load_motions
-from dp3d_core.data.paired import PairedBank, human36m_pairs, mpi_inf_3dhp_pairs, sample_pairs
 from dp3d_core.data.windows import MotionBank, sample_batch
 
 BESIDE = {"--motions": [], "--h36m-3d": ["--h36m-2d", "--cameras"], "--mpi-train": ["--cameras"]}
@@ -27,11 +26,12 @@ def material(*, motions=None, h36m_3d=None, h36m_2d=None, mpi_train=None, camera
     if beside != BESIDE[kinds[0]]:
         needed = " and ".join(BESIDE[kinds[0]]) or "nothing"
         raise ValueError(f"{kinds[0]}: expected {needed} beside it, got {' and '.join(beside) or 'nothing'}")
-    if h36m_3d is not None:
-        return human36m_pairs(h36m_3d, h36m_2d, cameras)
-    if mpi_train is not None:
+    if motions is None:
+        from dp3d_core.data.paired import human36m_pairs, mpi_inf_3dhp_pairs
+
+        if h36m_3d is not None:
+            return human36m_pairs(h36m_3d, h36m_2d, cameras)
         return mpi_inf_3dhp_pairs(mpi_train, cameras, annotation=annotation or "univ")
-    assert motions is not None
     clips = load_motions(motions)
     try:
         banks = MotionBank(clips.split("train")), MotionBank(clips.split("dev"))
@@ -42,7 +42,11 @@ def material(*, motions=None, h36m_3d=None, h36m_2d=None, mpi_train=None, camera
 
 def sampled(bank, *size, **options):
     """A batch from a bank of either kind."""
-    return (sample_pairs if isinstance(bank, PairedBank) else sample_batch)(bank, *size, **options)
+    if isinstance(bank, MotionBank):
+        return sample_batch(bank, *size, **options)
+    from dp3d_core.data.paired import sample_pairs
+
+    return sample_pairs(bank, *size, **options)
 
 
 def introduced(bank, origin):

@@ -4,6 +4,8 @@ Knows nothing of networks.
 """
 # B sequences, T frames, F frames of all clips, C clips
 
+import copy
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from math import log, pi
 
@@ -71,6 +73,18 @@ class MotionBank:
         self.labels = torch.from_numpy(clip_labels(motions))
         self.weights = torch.from_numpy(clip_weights(motions, variety=variety(motions)))
         self.contact = torch.from_numpy(contact_labels(motions))
+
+    @property
+    def device(self):
+        """Where the clips lie, and sequences are made."""
+        return self.pose_m.device
+
+    def to(self, device):
+        """The same clips on another device."""
+        other = copy.copy(self)
+        for name in ("pose_m", "root_m", "offsets", "labels", "weights", "contact"):
+            setattr(other, name, getattr(self, name).to(device))
+        return other
 
     @property
     def seconds(self):
@@ -167,13 +181,20 @@ def in_view(rays, confidence, relative_m, stamps_s, reach, up_cam=None, up_sigma
 def sample_batch(bank, batch, frames, *, generator, augmentation=None, detector=None, reach=1, field=None):
     """Draw `batch` training sequences of `frames` frames from `bank`; same generator state, same batch.
 
+    They are made where the bank lies, by a generator of that device, and nothing waits for it.
+
     field: a `Field` of what else training meets; None is mocap seen by the detector alone, half of it COCO's, with
     nothing said of gravity.
     """
     augmentation = augmentation or Augmentation()
     if field is not None:
         augmentation = replace(augmentation, rates_hz=field.rates_hz)
-    detector = detector or noise.DetectorNoise()
+    # what is made on the way is made there too
+    with nullcontext() if bank.device.type == "cpu" else bank.device:
+        return _batch(bank, batch, frames, generator, augmentation, detector or noise.DetectorNoise(), reach, field)
+
+
+def _batch(bank, batch, frames, generator, augmentation, detector, reach, field):
     clip = torch.multinomial(bank.weights, batch, replacement=True, generator=generator)
     stamps_s = sample_times(batch, frames, augmentation, generator)
     world, contact = _moving(bank, clip, stamps_s, augmentation, generator, field)

@@ -28,7 +28,7 @@ def gaussian_flow(denoise, noise, steps, power=LEVEL_POWER):
     angles = angle_ladder(steps, power)
     for angle, following in pairwise(angles):
         clean = denoise(noisy, angle)
-        noisy = turned(noisy, clean, *(noisy.new_tensor(value) for value in (math.sin(angle), angle, following)))
+        noisy = turned(noisy, clean, *(noisy.new_full((), value) for value in (math.sin(angle), angle, following)))
     return denoise(noisy, angles[-1])
 
 

@@ -50,13 +50,15 @@ def continued(before, white, stamps_s, share, joint_factor):
 def posterior(noisy, angle, covariance, white=None):
     """Mean and standard deviation, each (B, T, 17, 3), of r, given y = cos(a) r + sin(a) e + w.
 
-    angle (B, 1) for one level a sequence or (B, T) for one a frame, radians in [0, pi / 2]; covariance K (B, T, T);
-    white (B, T, 17, 3): variance of independent noise w beside e, None for none. Joints count as independent here.
+    angle (B, 1) for one level a sequence or (B, T) for one a frame, radians in [0, pi / 2]; covariance() makes
+    K (B, T, T); white (B, T, 17, 3): variance of independent noise w beside e, None for none. Joints count as
+    independent here.
     """
     cos, sin = torch.cos(angle), torch.sin(angle)
     if white is None and angle.shape[1] == 1:
         return cos[..., None, None] * noisy, sin[..., None, None].clamp(min=LEAST_STD).expand(noisy.shape)
     cos, sin = cos.expand(noisy.shape[:2]), sin.expand(noisy.shape[:2])
+    covariance = covariance()
     total = (covariance * (cos[:, :, None] * cos[:, None, :] + sin[:, :, None] * sin[:, None, :]))[:, None]
     if white is None:  # one system for all joints and axes
         values = noisy.flatten(2)[:, None]

@@ -152,8 +152,9 @@ class MotionDenoiser(nn.Module):
         independent noise w beside e, or None.
         """
         with torch.autocast(noisy.device.type, enabled=False):  # near singular systems need float32
-            covariance = gaussian.kernel(context.stamps_s, self.kernel_share)
-            base, std = gaussian.posterior(noisy, angle, covariance, white)
+            base, std = gaussian.posterior(
+                noisy, angle, lambda: gaussian.kernel(context.stamps_s, self.kernel_share), white
+            )
         cos = torch.cos(angle)[..., None, None]
         inputs = [base * (1 / cos.clamp(min=1 / MOST_GAIN)), (noisy - cos * base) * cos, std]
         if not self.blind:

@@ -28,6 +28,7 @@ from dp3d_core.model.encoder import Encoder
 from dp3d_core.model.gaussian import fit_statistics
 from dp3d_core.model.motion_denoiser import Context, MotionDenoiser
 from dp3d_core.training.denoising import FEATURES_DROPPED, draw, losses, weigh
+from dp3d_core.training.precision import autocast
 
 WARM_FRAMES = 12
 """Frames before each sequence that only the lifter sees, so that its cache is warm."""
@@ -101,7 +102,7 @@ class Average:
             self.values[name].lerp_(value, 1 - decay)
 
 
-def train(denoiser, pool, *, out, minutes, batch=16, learning_rate=2e-3, seed=0, precision="bfloat16", steps=None,
+def train(denoiser, pool, *, out, minutes, batch=16, learning_rate=2e-3, seed=0, precision="auto", steps=None,
           say=print):  # fmt: skip
     """Train for `minutes`, or `steps`; returns the averaged denoiser, which is also written to `out`."""
     out = Path(out)
@@ -126,7 +127,7 @@ def train(denoiser, pool, *, out, minutes, batch=16, learning_rate=2e-3, seed=0,
         if denoiser.blind:
             context = denoiser.blind_context(context.stamps_s)
         question = draw(denoiser, clean, context, generator)
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+        with autocast(precision, "cpu"):
             noisy, angle, white = question
             answer = denoiser(noisy, angle, context, white)
             parts = losses(denoiser, clean, context, question, answer)
@@ -203,8 +204,8 @@ class DenoiserTrainOptions:
     """Weights to go on from; their statistics are measured anew."""
     without: tuple[Literal["affinity", "parts", "actions", "hallucination"], ...] = ()
     """Parts to leave out, for an ablation."""
-    precision: Literal["float32", "bfloat16"] = "bfloat16"
-    """Autocast precision."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Autocast precision; auto: bfloat16 where the processor has it."""
     seed: int = 0
     """Seed of weights, data and noise."""
 

@@ -20,12 +20,13 @@ from dp3d_core.config import to_dict
 from dp3d_core.data.actions import ACTIONS
 from dp3d_core.data.field import Field
 from dp3d_core.data.material import introduced, material, sampled
-from dp3d_core.data.paired import PairedBank
+from dp3d_core.data.windows import MotionBank
 from dp3d_core.model.diffusion import causal_mask
 from dp3d_core.model.encoder import Encoder
 from dp3d_core.model.text import bake, load_bank
 from dp3d_core.training.encoding import draw_layout, step_losses, weigh
 from dp3d_core.training.optimizer import MuonAdamW
+from dp3d_core.training.precision import autocast
 from dp3d_core.training.report import Reporter
 from dp3d_core.training.state import Ema, agreed, read_state, refuse_another_run, restore, save_state
 
@@ -62,7 +63,7 @@ def dev_error_mm(encoder, state, batches):
 def dev_batches(bank, sequences, frames, device, *, up_known):
     """Fixed development sequences, as the detector's noise alone makes them; up told or not."""
     generator = torch.Generator().manual_seed(DEV_SEED)
-    options = {} if isinstance(bank, PairedBank) else {"field": Field.none(up_known_share=float(up_known))}
+    options = {"field": Field.none(up_known_share=float(up_known))} if isinstance(bank, MotionBank) else {}
     sizes = [min(DEV_BATCH, sequences - first) for first in range(0, sequences, DEV_BATCH)]
     return [_moved(sampled(bank, size, frames, generator=generator, reach=0, **options), device) for size in sizes]
 
@@ -110,13 +111,16 @@ class Run:
         train, step = self.train, self.head["step"]
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(train, progress, step)
-        options = {"field": Field()} if train.field and not isinstance(bank, PairedBank) else {}
-        batch = sampled(bank, train.batch, train.sequence_frames, generator=self.generator, reach=0, **options)
+        options = {"field": Field()} if train.field and isinstance(bank, MotionBank) else {}
+        # made where the clips lie: on the device itself, so that it never waits for the host
+        here = torch.device(getattr(bank, "device", "cpu"))
+        drawn = self.generator if here.type == "cpu" else torch.Generator(here).manual_seed(self._seed())
+        batch = sampled(bank, train.batch, train.sequence_frames, generator=drawn, reach=0, **options)
         batch = _moved(batch, self.device)
         layout = draw_layout(self.generator)
         # what a step draws is its own, so that every model sees the same data in the same order
-        draws = torch.Generator().manual_seed(int(torch.randint(2**62, (1,), generator=self.generator)))
-        with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=train.precision == "bfloat16"):
+        draws = torch.Generator().manual_seed(self._seed())
+        with autocast(train.precision, self.device):
             parts = step_losses(self.network, self.model, batch, layout, draws)
         loss = weigh(parts, train)
         self.optimizer.zero_grad(set_to_none=True)
@@ -130,6 +134,9 @@ class Run:
         self.ema.update(self.encoder, step)
         self.head["step"] = step + 1
         return layout, {name: value.detach() for name, value in parts.items()}
+
+    def _seed(self):
+        return int(torch.randint(2**62, (1,), generator=self.generator))
 
     def weights(self, provenance):
         """Write the averaged weights as a checkpoint; its path."""
@@ -216,6 +223,8 @@ def run(
         )
         if resume:
             this.resume()
+        if isinstance(bank, MotionBank):
+            bank = bank.to(device)
         watch = None
         if this.rank == 0:
             print(introduced(bank, origin), flush=True)

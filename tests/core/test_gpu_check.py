@@ -35,6 +35,8 @@ def test_it_proves_and_measures_and_writes_as_it_goes(tmp_path, capsys, monkeypa
         assert 0 < row["ms_p50"] <= row["ms_p99"] and row["gmac"] > 0
         assert row["times_limit"] == pytest.approx(row["ms_p50"] / row["limit_ms"])
     assert report["training"][0]["steps_per_s"] > 0
+    assert len(report["frames"]) == 2 and all(row["ms_p50"] > 0 for row in report["frames"])
+    assert len(report["samples"]) == 6 and all(row["joints_mm"] < 1e-3 for row in report["samples"])
     table = (tmp_path / "check.txt").read_text()
     assert table == capsys.readouterr().out and "parity   tiny eager float16 lookahead 0: joints_mm" in table
 
@@ -51,7 +53,7 @@ def test_what_fails_is_said_and_the_rest_goes_on(tmp_path, monkeypatch):
 def test_what_does_not_fit_in_the_time_is_listed(tmp_path):
     report = check(tmp_path, minutes=0.0)
     assert report["parity"] == report["latency"] == report["training"] == []
-    assert len(report["not_reached"]) == 8 and json.loads((tmp_path / "check.json").read_text()) == report
+    assert len(report["not_reached"]) == 16 and json.loads((tmp_path / "check.json").read_text()) == report
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")

@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from dp3d_core import checkpoint
-from dp3d_core.backends import cache, shipped
+from dp3d_core.backends import cache, ship, shipped
 from dp3d_core.backends.cache import EngineCache
 from dp3d_core.backends.eager import Eager
 from dp3d_core.backends.exported import MAKERS, Exported
@@ -226,7 +226,7 @@ def beside(weights, tmp_path):
     """A copy of the tiny weights with what ships beside them."""
     copy = tmp_path / "copy.safetensors"
     copy.write_bytes(weights.read_bytes())
-    shipped.command(shipped.ShipOptions(weights=str(copy)))
+    ship.command(ship.ShipOptions(weights=str(copy)))
     return copy
 
 
