@@ -6,6 +6,7 @@ import os
 import select
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -57,6 +58,7 @@ class WorkerProcess:
         self._config, self._python, self._log = config, python, log
         self._process: subprocess.Popen | None = None
         self._tried_s = -np.inf
+        self._folder: tempfile.TemporaryDirectory | None = None
 
     def ready(self) -> bool:
         """Start the worker if it does not run; False while it waits for its next start. WorkerFailed, OSError: why."""
@@ -94,6 +96,14 @@ class WorkerProcess:
             process.wait()
         answers.close()
 
+    def _only_dp3d(self) -> str:
+        """A folder with dp3d_core and nothing else: where dp3d is installed, its own folder has all other packages of
+        this environment, which must not be found before those of the detector's."""
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="dp3d_")
+            (Path(self._folder.name) / "dp3d_core").symlink_to(ROOT / "dp3d_core")
+        return self._folder.name
+
     def _answer(self, timeout_s: float) -> dict:
         """The worker's next answer; WorkerFailed where it is an error or does not come."""
         _, answers = self._pipes()
@@ -110,9 +120,10 @@ class WorkerProcess:
         # an ONNX model runs where this node does; MediaPipe has an environment of its own
         python = sys.executable if self._config.model else str(find_python(self._python))
         env = {key: value for key, value in os.environ.items() if key != "_ROS_WHEELS_BOOTSTRAP_COMPLETE"}
-        env["PYTHONPATH"] = (
-            str(ROOT) if not self._config.model else os.pathsep.join(filter(None, (str(ROOT), env.get("PYTHONPATH"))))
-        )
+        if self._config.model:
+            env["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), env.get("PYTHONPATH"))))
+        else:
+            env["PYTHONPATH"] = self._only_dp3d()
         command = [python, "-m", "dp3d_core.capture.detect.worker", json.dumps(asdict(self._config))]
         self._process = subprocess.Popen(
             command,

@@ -13,8 +13,10 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 
+from dp3d_core.capture.detect.worker import WorkerConfig, WorkerFailed
 from dp3d_ros.detector.calibration import camera_info
 from dp3d_ros.detector.pictures import Capture, Newest
+from dp3d_ros.detector.process import WorkerProcess
 from dp3d_ros.detector.session import PAUSE_S, Session
 from dp3d_ros.messages.image import image_bgr
 from dp3d_ros.messages.keypoints import BadMessage, stamp_ns
@@ -171,6 +173,17 @@ def test_what_is_missing_is_one_sentence_and_the_node_lives_on(start, bench, tmp
     bench.until(lambda: "/detector" in status and said in status["/detector"].message, f"{said!r} in the diagnostics")
     assert bench.level("/detector") == (1 if said.startswith("no picture") else 2) and node.process.poll() is None
     assert node.interrupt() == 0 and "Traceback" not in node.text()
+
+
+def test_the_detectors_environment_finds_dp3d_and_no_other_package_of_this_one(tmp_path):
+    """Where dp3d is installed it lies among all packages of its environment."""
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\nls $PYTHONPATH >{tmp_path}/seen\n")
+    python.chmod(0o755)
+    worker = WorkerProcess(WorkerConfig(), str(python))
+    with pytest.raises(WorkerFailed):
+        worker.ready()
+    assert (tmp_path / "seen").read_text().split() == ["dp3d_core"]
 
 
 def picture(encoding, channels, data=None, step=0):
