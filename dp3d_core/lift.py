@@ -103,6 +103,18 @@ class Lifter:
             config=config,
         )
 
+    def prepare(
+        self,
+        people: int = 1,
+        lookahead: int = 0,
+        cameras: int = 1,
+        progress: Callable[[str], Any] = lambda text: None,
+    ) -> None:
+        """Build the engines alone, small ones first: for a thread of its own, beside streams that run already.
+
+        Those are served by the engines that are there."""
+        self._backend.prepare(people * cameras, lookahead + 1, progress=progress)
+
     def warm_up(
         self,
         people: int = 1,
@@ -111,10 +123,8 @@ class Lifter:
         progress: Callable[[str], Any] = lambda text: None,
     ) -> None:
         """Build the engines for up to `people` in each of `cameras` that share their passes (seconds, once: they are
-        kept on disk) and run the step a few times. progress(text) is told what is done next.
-
-        This may run in a thread of its own: streams are served as soon as the first engine is there."""
-        self._backend.prepare(people * cameras, lookahead + 1, progress=progress)
+        kept on disk) and run the step a few times. progress(text) is told what is done next."""
+        self.prepare(people, lookahead, cameras, progress)
         camera = Camera.from_fov(width=640, height=480)
         streams = self.streams(
             dict.fromkeys(range(cameras), camera), joint_set="h36m17", lookahead=lookahead, max_people=max(people, 1)

@@ -40,6 +40,8 @@ class LifterNode(LifecycleNode):
         self._lifter: Any = None
         self._hri: Any = None
         self._loading: Loading | None = None
+        self._later: Loading | None = None
+        """What builds the engines that were not waited for."""
         self._loaded: Future | None = None
         self._told = ""
         self._channels = []
@@ -158,7 +160,7 @@ class LifterNode(LifecycleNode):
         from dp3d_ros.lifter.hri_output import HriOutput
         from dp3d_ros.lifter.shared_pass import SharedPass
 
-        self._lifter, self._loading = loading.result(), None
+        self._lifter, self._loading, self._later = loading.result(), None, loading
         options, names = loading.options, self._config.cameras
         streams = self._lifter.streams(dict.fromkeys(names, placeholder_camera(self._config)), **to_dict(options))
         passes = SharedPass(self, streams)
@@ -172,7 +174,7 @@ class LifterNode(LifecycleNode):
         self._last_error = ""
         self.get_logger().info(
             f"weights {self._lifter.weights_name} on {self._backend_name} ({self._backend_note}), ready after "
-            f"{loading.took_s:.1f} s"
+            f"{loading.ready_s:.1f} s"
         )
 
     def _release(self):
@@ -182,7 +184,7 @@ class LifterNode(LifecycleNode):
         if self._hri is not None:
             self._hri.close()
         self._channels = []
-        self._lifter = self._hri = self._loading = None
+        self._lifter = self._hri = self._loading = self._later = None
         gc.unfreeze()
 
     # --- parameters ------------------------------------------------------------------------------------------------
@@ -211,6 +213,8 @@ class LifterNode(LifecycleNode):
 
     def _progress(self):
         """What loading does now, also said in the log where it is new."""
+        if self._later is not None:
+            self._follow_later(self._later)
         if self._loading is None:
             return ""
         if self._loading.doing != self._told:
@@ -218,13 +222,26 @@ class LifterNode(LifecycleNode):
             self.get_logger().info(f"configuring: {self._told}")
         return f"configuring since {self._loading.took_s:.0f} s: {self._told}"
 
+    def _follow_later(self, later):
+        """Say what becomes of the engines that were not waited for."""
+        if later.finished:
+            self._later = None
+            if later.late_error:
+                self.get_logger().error(f"engines: {later.late_error}; going on with those that are there")
+            elif later.took_s - later.ready_s > DIAGNOSTICS_PERIOD_S:
+                self.get_logger().info("all engines are built")
+        elif later.doing != self._told:
+            self._told = later.doing
+            self.get_logger().info(f"serving, and building meanwhile: {self._told}")
+
     def _publish_diagnostics(self):
         now_s = time.perf_counter()
         statuses = []
         name = self.get_fully_qualified_name()
+        progress = self._progress()
         if not self._channels:
             level = diagnostics.ERROR if self._last_error else diagnostics.OK
-            text = self._last_error or self._progress() or "unconfigured"
+            text = self._last_error or progress or "unconfigured"
             statuses.append(diagnostics.status(name, "", level, text, {"last_error": self._last_error}))
         if self._lifter is not None and self._lifter.backend_note != self._backend_note:
             self._backend_note = self._lifter.backend_note

@@ -161,7 +161,7 @@ class Served:
         """{number of people: engine} that are ready for these rows; none of them: eager has to."""
         if self._builder is None:
             return {}
-        sizes = [shape.people for shape in self._engines if shape.rows == rows]
+        sizes = [shape.people for shape in list(self._engines) if shape.rows == rows]  # another thread may add some
         fits = self._builder.sizes(people)[-1]
         if fits not in sizes and rows not in self._prepared and (fits, rows) not in self._absent:
             # a stream that was not warmed up still finds what an earlier one built

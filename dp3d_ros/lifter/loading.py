@@ -1,4 +1,7 @@
-"""Loads the weights and builds the engines in a thread, so that the node answers meanwhile."""
+"""Loads the weights and builds the engines in a thread, so that the node answers meanwhile.
+
+On a CPU the node serves with the first engine, that for one person, while the thread builds the other.
+"""
 
 import sys
 import threading
@@ -15,7 +18,7 @@ THREAD = "dp3d loading"
 
 
 class Loading:
-    """One attempt; `done()` is called in its thread at the end, `result()` is then the lifter or raises."""
+    """One attempt; `done()` is called in its thread once `result()` is there: the lifter, or what it raises."""
 
     def __init__(self, config: NodeConfig, stream_config: StreamConfig, done: Callable[[], None] = lambda: None):
         self.config = config
@@ -25,7 +28,11 @@ class Loading:
         self._started_s = time.perf_counter()
         self._lifter: Any = None
         self._error: BaseException | None = None
-        self._done = done
+        self._done, self._there = done, threading.Event()
+        self.ready_s = 0.0
+        """Seconds until there was a result."""
+        self.late_error = ""
+        """Why engines that were to come later did not."""
         self._thread = threading.Thread(target=self._run, name=THREAD, daemon=True)
         self._thread.start()
 
@@ -34,9 +41,14 @@ class Loading:
         """Seconds since it began."""
         return time.perf_counter() - self._started_s
 
+    @property
+    def finished(self) -> bool:
+        """Whether all engines are built, or nothing more will come."""
+        return not self._thread.is_alive()
+
     def result(self) -> Any:
-        """The lifter, with its engines built; waits for it, and raises what went wrong."""
-        self._thread.join()
+        """The lifter, with an engine that serves everybody; waits for it, and raises what went wrong."""
+        self._there.wait()
         if self._error is not None:
             raise self._error
         return self._lifter
@@ -46,7 +58,20 @@ class Loading:
             self._lifter = self._load()
         except Exception as error:  # whatever it is, it is raised again where the result is asked for
             self._error = error
+        self.ready_s = self.took_s
+        self._there.set()
         self._done()
+        if self._lifter is None:
+            return
+        try:
+            self._lifter.prepare(*self._sizes, progress=self._progress)
+        except Exception as error:  # the node goes on with the engines that it has
+            self.late_error = repr(error)
+
+    @property
+    def _sizes(self) -> tuple[int, int, int]:
+        """People, lookahead and cameras to build engines for."""
+        return self.options.max_people, self.options.lookahead, len(self.config.cameras)
 
     def _load(self) -> Any:
         from dp3d_core import Camera, Lifter
@@ -63,9 +88,11 @@ class Loading:
             sys.modules["torch"].set_num_threads(1)  # more threads only fight each other in a live node
         # made once here for its errors: a joint set or a lookahead that does not fit is said before engines are built
         lifter.streams({"": Camera.from_fov(width=640, height=480)}, **to_dict(self.options))
-        lifter.warm_up(
-            self.options.max_people, self.options.lookahead, cameras=len(config.cameras), progress=self._progress
-        )
+        people, lookahead, cameras = self._sizes
+        if lifter.backend_name == "cpu":  # its engines are built beside streams that run; others want the device alone
+            lifter.warm_up(1, lookahead, progress=self._progress)
+        else:
+            lifter.warm_up(people, lookahead, cameras, progress=self._progress)
         return lifter
 
     def _progress(self, text: str) -> None:

@@ -2,7 +2,7 @@
 
 Run as a program, it is the `lifter` executable with `FakeLifter` in place of `Lifter`: the real streams over a backend
 that knows one pose. FAKE_DELAY_S slows each pass, FAKE_RAISE_EVERY makes every n-th pass raise; the weights "broken" do
-not load, "slow" take their time.
+not load, "slow" take their time, of "late" one engine comes at once and the other never.
 """
 
 import os
@@ -56,7 +56,7 @@ class FakeLifter:
         if weights == "broken":
             raise ValueError("weights: expected a checkpoint, got 'broken'; train one or use 'small'")
         made = cls()
-        made.weights_name = "slow" if weights == "slow" else "fake"
+        made.weights_name = weights if weights in ("slow", "late") else "fake"
         return made
 
     @property
@@ -79,7 +79,13 @@ class FakeLifter:
             config=from_dict(StreamConfig, options),
         )  # fmt: skip
 
-    def warm_up(self, people, lookahead, cameras, progress):
+    def prepare(self, people, lookahead, cameras, progress):
+        if self.weights_name == "late":
+            progress("an engine for many")
+            time.sleep(3)
+            raise RuntimeError("the compiler broke")
+
+    def warm_up(self, people, lookahead, cameras=1, progress=None):
         if self.weights_name == "slow":
             progress("building what takes its time")
             time.sleep(600)

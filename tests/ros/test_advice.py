@@ -150,11 +150,18 @@ def test_keypoints_of_a_smaller_picture_are_named(live):
 
 
 @pytest.mark.ros
-def test_stamps_that_are_frame_numbers_are_named(live):
-    counter = SimpleNamespace(frame=round(time.time()) + 10)
+@pytest.mark.parametrize("step_s", [1, 33], ids=["frame numbers", "milliseconds"])
+def test_stamps_that_are_no_seconds_are_named(live, step_s):
+    counter = SimpleNamespace(stamp_s=live_stamp_s(live) + 10)
 
     def frame():
-        counter.frame += 1
-        publish(live, stamp_ns=counter.frame * 10**9)
+        counter.stamp_s += step_s
+        publish(live, stamp_ns=counter.stamp_s * 10**9)
 
-    wait(live, "are they frame numbers", every=frame)
+    wait(live, "are they frame numbers or milliseconds", every=frame)
+    live.last_s = counter.stamp_s
+
+
+def live_stamp_s(bench):
+    """Whole seconds no earlier than any stamp that the node has seen."""
+    return max(round(time.time()), getattr(bench, "last_s", 0))

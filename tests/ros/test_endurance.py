@@ -1,8 +1,8 @@
-"""Long tests of the live node: ten thousand malformed messages, a ten-minute soak, load by people and rate.
+"""Long tests of the live node: malformed messages, a ten-minute soak, transitions under data, load by people and rate.
 
-make test TEST_ARGS='-n 0 -m slow tests/ros/test_endurance.py -s' runs them and prints their figures; -k soak, -k load
-or -k malformed picks one. SOAK_S and LOAD_S are the seconds of each run. BENCH_JSON names a file to add the figures to,
-as JSON lines (python tests/ros/load_table.py FILE makes a table of them).
+make test TEST_ARGS='-n 0 -m slow tests/ros/test_endurance.py -s' runs them and prints their figures; -k soak, -k load,
+-k malformed or -k transitions picks one. SOAK_S and LOAD_S are the seconds of each run. BENCH_JSON names a file to add
+the figures to, as JSON lines (python tests/ros/load_table.py FILE makes a table of them).
 """
 
 import json
@@ -21,7 +21,7 @@ from dp3d_ros.messages.keypoints import stamp_ns
 from dp3d_ros.messages.pointcloud2 import KEYPOINT_DTYPE
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow, pytest.mark.timeout(1200)]
-MESSAGES = 10_000
+MESSAGES, TRANSITIONS = 10_000, 100
 SOAK_S = float(os.environ.get("SOAK_S", "600"))
 LOAD_S = float(os.environ.get("LOAD_S", "15"))
 
@@ -242,6 +242,29 @@ def test_soak_keeps_memory_flat_and_loses_nothing(start, bench):
     assert new["messages_in"] + new["missed"] == sent and counted[0] == new["frames_out"] == new["messages_in"]
     assert seen[-1] < first_mib + 10, "memory grows"
     assert node.process.poll() is None
+
+
+def test_a_hundred_transitions_under_data_lose_and_leak_nothing(start, bench):
+    node = start("lifter", weights=str(WEIGHTS))
+    assert bench.transition("configure", timeout_s=120) and bench.transition("activate")
+    bench.ready(timeout_s=120)
+    timer = bench.node.create_timer(1 / 30, lambda: (bench.publish_info(), bench.publish_people(4)))
+    seen = []
+    for _ in range(TRANSITIONS // 4 + 1):
+        assert all(bench.transition(step, timeout_s=60) for step in ("deactivate", "cleanup", "configure", "activate"))
+        bench.clear()
+        bench.until(lambda: bench.skeletons, "skeletons after a transition")
+        threads = len(list(Path(f"/proc/{node.process.pid}/task").iterdir()))
+        seen.append((memory_mib(node), threads, bench.next_facts()))
+    timer.cancel()
+    (first_mib, first_threads, _), (last_mib, last_threads, facts) = seen[1], seen[-1]
+    report(
+        test="transitions", number=4 * (len(seen) - 1), first_mib=round(first_mib, 1), last_mib=round(last_mib, 1),
+        first_threads=first_threads, last_threads=last_threads, dropped=facts["dropped"],
+    )  # fmt: skip
+    assert last_mib < first_mib + 15 and last_threads <= first_threads, "something grows"
+    assert facts["messages_in"] == facts["frames_out"] + facts["dropped"]
+    assert "Traceback" not in node.text() and node.interrupt() == 0
 
 
 @pytest.mark.parametrize("steps", [(), ("configure",), ("configure", "activate"), "configuring"])

@@ -351,6 +351,16 @@ def test_a_signal_while_engines_are_built_ends_it_at_once_with_code_0(start, ben
     print(f"ended {time.monotonic() - sent_s:.1f} s after the signal")
 
 
+def test_the_node_serves_while_further_engines_are_built(start, bench):
+    node = start("fake", weights="late", autostart=True, warn_every_s=0.5)
+    bench.ready()
+    node.wait_for("serving, and building meanwhile: an engine for many")
+    node.wait_for("engines: RuntimeError('the compiler broke'); going on with those that are there")
+    bench.clear()
+    bench.until(lambda: bench.skeletons, "skeletons after that", every=bench.publish_people)
+    assert "Traceback" not in node.text() and node.interrupt() == 0
+
+
 def test_while_engines_are_built_the_node_answers(start, bench):
     start("fake", weights="slow")
     bench.call_later("configure")
