@@ -82,7 +82,7 @@ class FakeLifter:
     def prepare(self, people, lookahead, cameras, progress):
         if self.weights_name == "late":
             progress("an engine for many")
-            time.sleep(3)
+            time.sleep(10)
             raise RuntimeError("the compiler broke")
 
     def warm_up(self, people, lookahead, cameras=1, progress=None):
