@@ -153,7 +153,7 @@ class Check:
         passes, inputs = DenoisingPasses(denoiser, steps), denoising_example(denoiser, people, hypotheses)
         expected = passes(*inputs)
         passes, inputs = passes.to(self.device), [tensor.to(self.device) for tensor in inputs]
-        run: Callable[[], Any] = lambda: passes(*inputs)
+        run: Callable[[], Any] = lambda: passes(*inputs)  # noqa: E731
         if self.device.startswith("cuda"):
             replay, outputs = gpu.captured(passes, inputs)
             run = lambda: (replay(), outputs)[1]  # noqa: E731
