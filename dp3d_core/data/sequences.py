@@ -47,7 +47,8 @@ class EvalSequence:
 
     keypoints_px (T, 17, 2) with confidence (T, 17) in [0, 1], 0 = missing; joints_cam_m (T, 17, 3) in the optical
     frame; stamps_s (T,). valid (T,) bool marks the frames that count, the others are context (default: all count).
-    metric is False where the truth is rescaled, so that only root-relative errors mean something. ValueError otherwise.
+    metric is False where the truth is rescaled, so that only root-relative errors mean something. up_cam (3,) is
+    against gravity in the optical frame of a camera that stands still, None where nobody knows. ValueError otherwise.
     """
 
     name: str
@@ -61,6 +62,7 @@ class EvalSequence:
     camera: Camera
     valid: np.ndarray = None  # type: ignore[assignment]  # None: every frame
     metric: bool = True
+    up_cam: np.ndarray | None = None
 
     def __post_init__(self):
         joints = len(JOINT_NAMES)

@@ -60,6 +60,7 @@ def synthetic_sequences(motions, *, rate_hz=30.0, detector=None, seed=0, coco=Fa
                     width=int(cameras.WIDTH_PX),
                     height=int(cameras.HEIGHT_PX),
                 ),
+                up_cam=view.up_cam[0, 0].numpy(),
             )
         )
     if not sequences:

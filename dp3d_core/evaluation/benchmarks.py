@@ -1,4 +1,4 @@
-"""What is evaluated on and by which protocol: synthetic views of mocap, Human3.6M, MPI-INF-3DHP.
+"""What is evaluated on and by which protocol: synthetic views of mocap, recordings, Human3.6M, MPI-INF-3DHP.
 
 Knows file loaders and published protocols; nothing of networks, and it computes no error.
 """
@@ -54,6 +54,19 @@ def synthetic(motions, *, name="", split="dev", detector="noisy", rate_hz=30.0, 
         detector=detector,
         detector_noise=noise and noise.to_dict(),
         notes=() if noise else (EXACT_NOTE,),
+    )
+
+
+def recorded(path):
+    """A recording by calibrated cameras with real 2D, against its triangulated reference; see `data.recorded`."""
+    from dp3d_core.data.recorded import load_recorded
+
+    sequences, joints = load_recorded(path)
+    return Benchmark(
+        sequences=sequences,
+        data={"benchmark": Path(path).name, "cameras": len(sequences), "joint_set": joints},
+        detector=f"as recorded ({joints})",
+        notes=("the reference is triangulated from 2D: it is no independent truth",),
     )
 
 

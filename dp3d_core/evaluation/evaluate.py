@@ -41,6 +41,7 @@ def evaluate(
     flip=False,
     causal=False,
     oracle_label=False,
+    up_known=False,
     baselines=None,
     seed=0,
 ):
@@ -48,10 +49,12 @@ def evaluate(
     protocol = {"joints": benchmark.joints, "pck_joints": benchmark.pck_joints}
     name, notes = mode, list(benchmark.notes)
     if mode == "stream":
-        method = partial(methods.stream, lifter, lookahead=lookahead)
+        method = partial(methods.stream, lifter, lookahead=lookahead, up_known=up_known)
     else:
-        options = {"steps": steps, "flip": flip, "causal": causal, "oracle_label": oracle_label}
+        options = {"steps": steps, "flip": flip, "causal": causal, "oracle_label": oracle_label, "up_known": up_known}
         name, method = _offline(lifter, mode, samples, aggregate, seed, options)
+    if up_known:
+        notes.append("up was told, without an error")
     if oracle_label:
         notes.append(_oracle_note(lifter, benchmark))
     if lifter.provenance.get("temperature_from", "").startswith(temperature_source(benchmark)):
@@ -106,11 +109,11 @@ def _oracle_note(lifter, benchmark):
     )
 
 
-def table(*, lifter, by_detector, baselines=None, seed=0, **offline):
+def table(*, lifter, by_detector, baselines=None, seed=0, up_known=False, **offline):
     """Offline and streaming at every lookahead, for each `Benchmark` of {detector: benchmark}: {row name: report}."""
     rows = {}
     for detector, benchmark in by_detector.items():
-        options = {"lifter": lifter, "benchmark": benchmark, "seed": seed}
+        options = {"lifter": lifter, "benchmark": benchmark, "seed": seed, "up_known": up_known}
         report = evaluate(mode="offline", baselines=baselines, **options, **offline)
         rows[f"{detector}: {report['mode']}"] = report
         for lookahead in LOOKAHEADS:
@@ -125,7 +128,7 @@ def temperature_source(benchmark):
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateOptions:
-    """Measure the errors of a network on motion capture (--motions) or on a benchmark (--h36m-3d, --mpi-test).
+    """Measure the errors of a network on motion capture (--motions) on a recording or on a benchmark.
 
     One hypothesis, no label, an estimated root. What chooses by the ground truth is printed as oracle.
     """
@@ -136,6 +139,8 @@ class EvaluateOptions:
     """Motion file (.npz) to evaluate on. Beside a benchmark: the source of the mean-pose baseline."""
     split: str = "dev"
     """Split of the motion file."""
+    recording: str | None = None
+    """Recording of one person by calibrated cameras (.npz), see dp3d_core/data/recorded.py."""
     h36m_3d: str | None = None
     """Human3.6M: VideoPose3D's data_3d_h36m.npz."""
     h36m_2d: str | None = None
@@ -170,6 +175,8 @@ class EvaluateOptions:
     """Offline: mean with the answer for the mirrored person, as papers evaluate."""
     causal: bool = False
     """Offline, but looking back only, as a stream does."""
+    up_known: bool = False
+    """Tell the network what is up in the picture, as TF or an IMU would."""
     oracle_label: bool = False
     """Offline: give the network the true action (an oracle)."""
     seed: int = 0
@@ -192,7 +199,7 @@ def command(options: EvaluateOptions) -> None:
         print(_fit(lifter, next(iter(by_detector.values())), options.fit_temperature))
         return
     offline = {name: getattr(options, name) for name in OFFLINE_DEFAULTS}
-    common = {"lifter": lifter, "baselines": baselines, "seed": options.seed}
+    common = {"lifter": lifter, "baselines": baselines, "seed": options.seed, "up_known": options.up_known}
     if mode == "table":
         report = table(by_detector=by_detector, **common, **offline)
         text = format_table(report)
@@ -217,16 +224,19 @@ def _refuse_offline_options(options):
 
 def _material(options, mode, lifter):
     """({detector: `Benchmark`}, {baseline name: method}) that the command line asks for."""
-    given = [name for name in ("h36m_3d", "mpi_test") if getattr(options, name)]
+    given = [name for name in ("recording", "h36m_3d", "mpi_test") if getattr(options, name)]
     if len(given) > 1 or not (given or options.motions):
         raise ValueError(
-            "data: expected one of --motions, --h36m-3d and --mpi-test; the benchmarks are evaluated apart"
+            "data: expected one of --motions, --recording, --h36m-3d and --mpi-test; the benchmarks are evaluated apart"
         )
     motions = load_motions(options.motions) if options.motions else None
     baselines = (
         {} if motions is None else {"mean_pose": methods.mean_pose(methods.training_mean(motions.split("train")))}
     )
     baselines["per_frame"] = partial(methods.per_frame, lifter)
+    if "recording" in given:
+        benchmark = benchmarks.recorded(options.recording)
+        return {benchmark.detector: benchmark}, baselines
     if "h36m_3d" in given:
         if not options.h36m_2d or not options.cameras:
             raise ValueError("--h36m-3d: expected --h36m-2d (FILE or gt) and --cameras FILE beside it")

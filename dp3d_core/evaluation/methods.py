@@ -10,6 +10,7 @@ import torch
 from dp3d_core.data import noise
 from dp3d_core.data.actions import ACTIONS, NO_LABEL, label
 from dp3d_core.data.windows import MotionBank, sample_batch
+from dp3d_core.geometry.camera_pose import CameraPose
 from dp3d_core.geometry.observation import follow_all, observe
 from dp3d_core.geometry.root import solve
 from dp3d_core.geometry.uncertainty import one_sigma
@@ -27,14 +28,19 @@ def hold(joints, sigma, answered):
     return joints[last], sigma[last], known
 
 
-def stream(lifter, sequence, *, lookahead=0, **options):
-    """Live: frame by frame through `Stream.push`; the answer of a frame is what came `lookahead` pushes later."""
+def stream(lifter, sequence, *, lookahead=0, up_known=False, **options):
+    """Live: frame by frame through `Stream.push`; the answer of a frame is what came `lookahead` pushes later.
+
+    up_known: the stream is told what is up.
+    """
     frames = len(sequence.stamps_s)
     joints, sigma = np.zeros((frames, 17, 3), np.float32), np.zeros((frames, 17), np.float32)
     answered = np.zeros(frames, bool)
     live = lifter.stream(camera=sequence.camera, joint_set="h36m17", lookahead=lookahead, **options)
+    pose = _told_up(sequence) if up_known else None
     for frame, stamp_s in enumerate(sequence.stamps_s):
-        out = live.push(float(stamp_s), {0: (sequence.keypoints_px[frame], sequence.confidence[frame])})
+        seen = {0: (sequence.keypoints_px[frame], sequence.confidence[frame])}
+        out = live.push(float(stamp_s), seen, pose=pose)
         if out.ids:
             when = frame - lookahead
             joints[when], sigma[when], answered[when] = out.joints_cam_m[0], out.sigma_m[0], True
@@ -78,9 +84,21 @@ def true_action(lifter, sequence):
     return lifter.actions.index(name) if name in lifter.actions else None
 
 
+def _told_up(sequence):
+    """The `CameraPose` of a sequence's camera, of which up alone is known; ValueError where it is not."""
+    if sequence.up_cam is None:
+        raise ValueError(f"--up-known: expected data that say what is up, got none in {sequence.name}")
+    return CameraPose.from_up(sequence.up_cam)
+
+
 def _asked(lifter, sequence, options):
-    """Arguments of `Lifter.lift` for this sequence; `oracle_label` becomes the true action's probability."""
+    """Arguments of `Lifter.lift` for this sequence.
+
+    `oracle_label` becomes the true action's probability, and `up_known` the camera's pose.
+    """
     options = dict(options)
+    if options.pop("up_known", False):
+        options["pose"] = _told_up(sequence)
     if options.pop("oracle_label", False) and (index := true_action(lifter, sequence)) is not None:
         options["action_probability"] = np.eye(len(lifter.actions), dtype=np.float32)[index]
     return {

@@ -291,7 +291,7 @@ def test_json_writes_nan_as_null():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ((), "expected one of --motions, --h36m-3d and --mpi-test"),
+        ((), "expected one of --motions, --recording, --h36m-3d and --mpi-test"),
         (("--h36m-3d", "missing.npz"), "expected --h36m-2d"),
         (("--mpi-test", "missing.npz"), "calibration: expected two files"),
         (("--motions", "missing.npz"), "missing.npz"),
