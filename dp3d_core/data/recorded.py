@@ -19,10 +19,14 @@ DETECTIONS = (("mediapipe33_2d", "visibility", "mediapipe33"), ("keypoints_2d", 
 REFERENCE = ("joints_3d_world", "K", "R", "t", "dist", "size", "fps")
 
 
-def load_recorded(path: str | Path) -> tuple[list[EvalSequence], str]:
-    """One `EvalSequence` a camera, and the joint set of the 2D. ValueError says what is missing or does not fit.
+ALWAYS_KNOWN = 0.9
+"""Joints count that the reference has in this share of the frames, and frames in which it has all of those."""
 
-    Frames count whose reference has all joints.
+
+def load_recorded(path: str | Path) -> tuple[list[EvalSequence], str, tuple[int, ...]]:
+    """One `EvalSequence` a camera, the joint set of the 2D, and the joints that count: never the root, which is zero.
+
+    ValueError says what is missing or does not fit.
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
@@ -47,13 +51,18 @@ def load_recorded(path: str | Path) -> tuple[list[EvalSequence], str]:
     ):
         if array.shape != shape:
             raise ValueError(f"--recording: {path}: {name}: expected {shape}, got {array.shape}")
-    valid = np.isfinite(reference).all((1, 2))
-    if not valid.any():
-        raise ValueError(f"--recording: {path}: expected frames whose reference has all 17 joints, got none")
+    known = np.isfinite(reference).all(-1)
+    counted = tuple(joint for joint in range(1, known.shape[1]) if known[:, joint].mean() >= ALWAYS_KNOWN)
+    valid = known[:, (0, *counted)].all(1)
+    if not counted or not valid.any():
+        raise ValueError(
+            f"--recording: {path}: expected a reference with the pelvis and other joints in {ALWAYS_KNOWN:.0%} of the "
+            "frames, got none"
+        )
     confidence = np.where(np.isfinite(points).all(-1), confidence, 0).clip(0, 1)
     points = np.nan_to_num(points)
     seen = points, confidence, joints, reference, valid, path
-    return [_seen_by(index, found, *seen) for index in range(cameras)], joints
+    return [_seen_by(index, found, *seen) for index in range(cameras)], joints, counted
 
 
 def _seen_by(index, found, points, confidence, joints, reference, valid, path):

@@ -10,6 +10,7 @@ from pathlib import Path
 from dp3d_core.data.noise import DetectorNoise
 from dp3d_core.data.synthetic import synthetic_sequences
 from dp3d_core.evaluation.metrics import JOINTS_14
+from dp3d_core.skeleton import JOINT_NAMES
 
 DETECTORS = {"noisy": DetectorNoise(), "exact": None}
 PUBLISHED_JOINTS = {17: None, 14: JOINTS_14}
@@ -61,12 +62,20 @@ def recorded(path):
     """A recording by calibrated cameras with real 2D, against its triangulated reference; see `data.recorded`."""
     from dp3d_core.data.recorded import load_recorded
 
-    sequences, joints = load_recorded(path)
+    sequences, joints, counted = load_recorded(path)
+    missing = [JOINT_NAMES[joint] for joint in range(1, len(JOINT_NAMES)) if joint not in counted]
+    notes = [
+        "the reference is triangulated from 2D: it is no independent truth",
+        "mean over the joints without the root, whose zero would flatter",
+    ]
+    if missing:
+        notes.append(f"the reference lacks {', '.join(missing)}: they do not count")
     return Benchmark(
         sequences=sequences,
         data={"benchmark": Path(path).name, "cameras": len(sequences), "joint_set": joints},
         detector=f"as recorded ({joints})",
-        notes=("the reference is triangulated from 2D: it is no independent truth",),
+        joints=counted,
+        notes=tuple(notes),
     )
 
 

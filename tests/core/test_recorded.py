@@ -36,14 +36,26 @@ def test_the_reference_projects_to_the_2d_of_every_camera_and_up_is_known(tmp_pa
     path = recording(tmp_path / "a.npz")
     world = np.load(path)["joints_3d_world"]
     world[3] = nan
-    sequences, joints = load_recorded(recording(path, joints_3d_world=world))
-    assert joints == "h36m17" and [sequence.action for sequence in sequences] == ["camera 0", "camera 1"]
+    sequences, joints, counted = load_recorded(recording(path, joints_3d_world=world))
+    assert joints == "h36m17" and counted == tuple(range(1, 17))
+    assert [sequence.action for sequence in sequences] == ["camera 0", "camera 1"]
     for sequence, up in zip(sequences, ((0, -1, 0), (1, 0, 0)), strict=True):
         np.testing.assert_allclose(sequence.up_cam, up, atol=1e-9)
         assert sequence.valid.tolist() == [frame != 3 for frame in range(FRAMES)]
         joints_m = sequence.joints_cam_m[sequence.valid]
         projected = joints_m[..., :2] / joints_m[..., 2:] * 800 + (320, 240)
         np.testing.assert_allclose(projected, sequence.keypoints_px[sequence.valid], atol=0.01)
+
+
+def test_joints_that_the_reference_lacks_do_not_count(tmp_path):
+    path = recording(tmp_path / "a.npz")
+    world = np.load(path)["joints_3d_world"]
+    world[:, 10], world[0, 3] = np.nan, np.nan
+    benchmark = benchmarks.recorded(recording(path, joints_3d_world=world))
+    assert benchmark.joints == (*range(1, 10), *range(11, 17)) and "lacks Head" in benchmark.notes[-1]
+    assert benchmark.sequences[0].valid.tolist() == [False] + [True] * (FRAMES - 1)
+    found = evaluate(lifter=Lifter.load("small", backend="eager"), benchmark=benchmark)
+    assert np.isfinite(found["overall"]["mpjpe_mm"])
 
 
 def test_it_is_evaluated_by_camera_with_and_without_up(tmp_path):
@@ -59,7 +71,7 @@ def test_it_is_evaluated_by_camera_with_and_without_up(tmp_path):
         ({"K": None}, "expected K, got R, conf"),
         ({"keypoints_2d": None}, "expected one of mediapipe33_2d, keypoints_2d"),
         ({"conf": np.ones((2, 3, 17))}, r"conf: expected \(2, 12, 17\), got \(2, 3, 17\)"),
-        ({"joints_3d_world": np.full((FRAMES, 17, 3), np.nan)}, "expected frames whose reference has all 17 joints"),
+        ({"joints_3d_world": np.full((FRAMES, 17, 3), np.nan)}, "expected a reference with the pelvis"),
     ],
 )
 def test_what_does_not_fit_is_one_sentence(tmp_path, changes, message):
