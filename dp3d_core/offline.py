@@ -48,7 +48,7 @@ class Observed(NamedTuple):
     rays_virtual: np.ndarray
     """(T, 17, 2) in the virtual camera."""
     up: np.ndarray
-    """(1, T, 4) float32 what the network is told of gravity, see `observation.up_input`."""
+    """(1, T, 4) float32 the network's input about gravity, see `observation.up_input`."""
     poses: list[CameraPose | None]
     """T of the camera."""
 
@@ -144,13 +144,13 @@ def encode(encoder, observed: np.ndarray, up: np.ndarray, relative_s: np.ndarray
     oracle = None if oracle is None else tensor(oracle)[None]
     parts = []
     for first, start, stop, last in pieces(observed.shape[1], window):
-        seen, told = tensor(observed[:, first:last]), tensor(up[:, first:last])
+        seen, gravity = tensor(observed[:, first:last]), tensor(up[:, first:last])
         stamps_s = tensor(relative_s[:, first:last] - relative_s[:, first : first + 1])
         mask = (causal_mask if config.causal else band_mask)(last - first, window, device)[None]
         pool = None if config.causal else rows_ahead(last - first, window, device)
-        answer = encoder(seen, told, stamps_s, mask, pool, oracle)
+        answer = encoder(seen, gravity, stamps_s, mask, pool, oracle)
         if config.flip:
-            turned = told * torch.tensor([-1.0, 1.0, 1.0, 1.0], device=device)
+            turned = gravity * torch.tensor([-1.0, 1.0, 1.0, 1.0], device=device)
             answer = _both(answer, encoder(mirror(seen), turned, stamps_s, mask, pool, oracle))
         keep = slice(start - first, stop - first)
         parts.append(
@@ -226,11 +226,11 @@ def sample_motions(
         mask = causal_mask(last - first, window, device)[None]
         parts = []
         for mirrored in (False, True) if config.flip else (False,):
-            seen, told, begun = tensor(observed[:, rows]), tensor(up[:, rows]), noise[:, None, rows].to(device)
+            seen, gravity, begun = tensor(observed[:, rows]), tensor(up[:, rows]), noise[:, None, rows].to(device)
             if mirrored:
                 seen, begun = mirror(seen), mirror(begun)
-                told = told * torch.tensor([-1.0, 1.0, 1.0, 1.0], device=device)
-            context = encode_context(encoder, seen, told, stamps_s, mask, oracle=oracle)
+                gravity = gravity * torch.tensor([-1.0, 1.0, 1.0, 1.0], device=device)
+            context = encode_context(encoder, seen, gravity, stamps_s, mask, oracle=oracle)
             motion = sample(denoiser, context, noise=begun, steps=steps)
             parts.append(mirror(motion) if mirrored else motion)
         motions.append(torch.stack(parts).mean(0)[:, 0, start - first : stop - first].cpu().numpy())

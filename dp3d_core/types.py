@@ -75,7 +75,7 @@ class Skeletons:
     joints_fixed_m: np.ndarray | None = None
     """(P, 17, 3) float32 in the fixed frame of the camera's pose; None where no transform was given."""
     floor: Floor | None = None
-    """Below the camera, as told or as people's feet say; None: unknown."""
+    """Below the camera, as given, or estimated from people's feet; None: unknown."""
     tag: Any = None
     """The tag of the frame that these skeletons are of; None while a lookahead has not filled, as there is no such
     frame yet."""

@@ -171,8 +171,8 @@ class DetectorNode(Node):
                 self._bad_images += 1
                 self._say(str(problem))
             except Exception as error:  # the node outlives whatever a picture does; nothing is hidden
-                told = isinstance(error, WorkerFailed | OSError | ImportError)
-                self._say(str(error) if told else repr(error))
+                expected = isinstance(error, WorkerFailed | OSError | ImportError)
+                self._say(str(error) if expected else repr(error))
             self._tried.set()
 
     def _look(self, picture: Picture) -> None:
@@ -210,10 +210,10 @@ class DetectorNode(Node):
             self.get_logger().error(text)
 
     def _summary(self) -> str:
-        told = [f"{self._frames} of {self._newest.received} pictures looked at"]
+        parts = [f"{self._frames} of {self._newest.received} pictures looked at"]
         for name, latencies in (("detection", self._detection), ("picture to keypoints", self._latency)):
-            told += [f"{name} {at} {value:.0f} ms" for at, value in latencies.percentiles().items()]
-        return ", ".join(told)
+            parts += [f"{name} {at} {value:.0f} ms" for at, value in latencies.percentiles().items()]
+        return ", ".join(parts)
 
     def _judge(self, hz: float) -> tuple[int, str]:
         problem = self._capture.problem if self._capture is not None else ""

@@ -149,11 +149,11 @@ def _starts(networks, presets, people, refused, **options):
     return rows
 
 
-def _gpu(asked, networks, presets, people, refused, say):
+def _gpu(wanted, networks, presets, people, refused, say):
     from dp3d_core.bench import gpu
     from dp3d_core.gpu_check import Check
 
-    note = gpu.reason_not() if asked else "not asked for; --gpu times one"
+    note = gpu.reason_not() if wanted else "not measured; --gpu times one"
     if note is not None:
         return {"gpu": [], "gpu_note": note}
     say("the GPU, at most four minutes")

@@ -61,7 +61,7 @@ class Field:
     """Frame rates, log-uniform, where they are not the common ones."""
     up_known_share: float = 0.35
     up_estimated_share: float = 0.30
-    """In the others the network is not told what is up."""
+    """In the others the network gets no up vector."""
     up_known_sigma_deg: float = 1.0
     up_estimated_sigma_deg: tuple[float, float] = (3.0, 15.0)
 
@@ -177,7 +177,7 @@ def _about(points, axis, angle):
 
 
 def told_up(up_cam, field, generator):
-    """What the network is told of up (B, T, 3) in the camera, zeros where nothing, and its sigma (B,) in radians.
+    """The up vector that the network gets (B, T, 3) in the camera, zeros where nothing, and its sigma (B,) in radians.
 
     The error is constant over a sequence, in the axes of its first frame's camera, and about as large as sigma says.
     """
@@ -192,8 +192,8 @@ def told_up(up_cam, field, generator):
     # a camera far from level without a word of it is not what anybody meets: some estimate there always is
     lean = torch.atan2(up_cam[:, 0, 0].abs(), -up_cam[:, 0, 1])
     odd = (lean > pi / 6) & (up_cam[:, 0, :2].norm(dim=-1) > 0.2)
-    told = (kind < field.up_known_share + field.up_estimated_share) | odd & (field.up_estimated_share > 0)
-    return said * told[:, None, None], sigma_rad
+    given = (kind < field.up_known_share + field.up_estimated_share) | odd & (field.up_estimated_share > 0)
+    return said * given[:, None, None], sigma_rad
 
 
 def as_detected(noisy_px, confidence, exact_px, inside, size_px, stamps_s, field, generator):

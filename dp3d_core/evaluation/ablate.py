@@ -122,12 +122,12 @@ def evaluate_run(weights, motions, seed=0):
     calibration = synthetic(few, seed=seed + 1).sequences
     lifter.temperatures = fitted_temperatures(lifter, calibration)
     dev = synthetic(motions.split("dev"), seed=seed).sequences
-    asked = {
+    method_of = {
         "stream 0": partial(methods.stream, lifter),
         "stream 4": partial(methods.stream, lifter, lookahead=4),
         "offline": partial(methods.offline, lifter),
     }
-    rows = {mode: _overall(method, dev) for mode, method in asked.items()}
+    rows = {mode: _overall(method, dev) for mode, method in method_of.items()}
     loaded = checkpoint.load(weights)
     provenance = loaded.provenance | {"temperature_from": f"{len(calibration)} training clips, noisy"}
     checkpoint.save(

@@ -194,7 +194,7 @@ def command(options: EvaluateOptions) -> None:
         Path(options.json).parent.mkdir(parents=True, exist_ok=True)
     lifter = Lifter.load(options.weights)
     mode = options.mode or ("table" if options.lookahead is None else "stream")
-    by_detector, baselines = _material(options, mode, lifter)
+    by_detector, baselines = _benchmarks(options, mode, lifter)
     if options.fit_temperature:
         print(_fit(lifter, next(iter(by_detector.values())), options.fit_temperature))
         return
@@ -222,7 +222,7 @@ def _refuse_offline_options(options):
             raise ValueError(f"--{name.replace('_', '-')}: expected with --mode offline or table, got a stream")
 
 
-def _material(options, mode, lifter):
+def _benchmarks(options, mode, lifter):
     """({detector: `Benchmark`}, {baseline name: method}) that the command line asks for."""
     given = [name for name in ("recording", "h36m_3d", "mpi_test") if getattr(options, name)]
     if len(given) > 1 or not (given or options.motions):

@@ -37,7 +37,7 @@ def stream(lifter, sequence, *, lookahead=0, up_known=False, **options):
     joints, sigma = np.zeros((frames, 17, 3), np.float32), np.zeros((frames, 17), np.float32)
     answered = np.zeros(frames, bool)
     live = lifter.stream(camera=sequence.camera, joint_set="h36m17", lookahead=lookahead, **options)
-    pose = _told_up(sequence) if up_known else None
+    pose = _up_pose(sequence) if up_known else None
     for frame, stamp_s in enumerate(sequence.stamps_s):
         seen = {0: (sequence.keypoints_px[frame], sequence.confidence[frame])}
         out = live.push(float(stamp_s), seen, pose=pose)
@@ -45,21 +45,21 @@ def stream(lifter, sequence, *, lookahead=0, up_known=False, **options):
             when = frame - lookahead
             joints[when], sigma[when], answered[when] = out.joints_cam_m[0], out.sigma_m[0], True
     joints, sigma, known = hold(joints, sigma, answered)
-    # the last frames have not aged enough when the sequence ends: they were never asked for
+    # the last frames have not aged enough when the sequence ends: no push followed that returned them
     known[frames - lookahead :] = False
     return joints, sigma, known
 
 
 def offline(lifter, sequence, **options):
-    """Whole sequence, both ways in time (or as `Lifter.lift` is told)."""
-    lifted = lifter.lift(**_asked(lifter, sequence, options))
+    """Whole sequence, both ways in time (or one way, see `Lifter.lift`)."""
+    lifted = lifter.lift(**_lift_arguments(lifter, sequence, options))
     return lifted.joints_cam_m, lifted.sigma_m, np.ones(len(sequence.stamps_s), bool)
 
 
 def sampled(lifter, sequence, *, aggregate="mean", **options):
     """`offline` from several hypotheses, as one of AGGREGATES; returns the hypotheses (H, T, 17, 3) as a fourth."""
     check_aggregate(aggregate)
-    hypotheses, sigma = lifter.sample(**_asked(lifter, sequence, options))
+    hypotheses, sigma = lifter.sample(**_lift_arguments(lifter, sequence, options))
     if aggregate == "mean":
         joints = aggregate_mean(hypotheses)
     else:
@@ -70,7 +70,7 @@ def sampled(lifter, sequence, *, aggregate="mean", **options):
 
 def action_probability(lifter, sequence, *, causal):
     """(T, A) what the network believes of the action, looking back only or ahead too."""
-    return lifter.lift(**_asked(lifter, sequence, {"causal": causal})).action_probability
+    return lifter.lift(**_lift_arguments(lifter, sequence, {"causal": causal})).action_probability
 
 
 def true_action(lifter, sequence):
@@ -84,21 +84,21 @@ def true_action(lifter, sequence):
     return lifter.actions.index(name) if name in lifter.actions else None
 
 
-def _told_up(sequence):
+def _up_pose(sequence):
     """The `CameraPose` of a sequence's camera, of which up alone is known; ValueError where it is not."""
     if sequence.up_cam is None:
-        raise ValueError(f"--up-known: expected data that say what is up, got none in {sequence.name}")
+        raise ValueError(f"--up-known: expected data with the camera's up vector, got none in {sequence.name}")
     return CameraPose.from_up(sequence.up_cam)
 
 
-def _asked(lifter, sequence, options):
+def _lift_arguments(lifter, sequence, options):
     """Arguments of `Lifter.lift` for this sequence.
 
     `oracle_label` becomes the true action's probability, and `up_known` the camera's pose.
     """
     options = dict(options)
     if options.pop("up_known", False):
-        options["pose"] = _told_up(sequence)
+        options["pose"] = _up_pose(sequence)
     if options.pop("oracle_label", False) and (index := true_action(lifter, sequence)) is not None:
         options["action_probability"] = np.eye(len(lifter.actions), dtype=np.float32)[index]
     return {

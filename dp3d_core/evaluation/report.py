@@ -50,8 +50,8 @@ def format_report(report):
     if "benchmark" in report["data"] and name in rows:
         rows = {f"{key} *" if key == name else key: row for key, row in rows.items()}
     columns = COLUMNS + (PCK_COLUMNS if "benchmark" in report["data"] else ())
-    told = [*oracle_lines(report), *action_lines(report), *note_lines([report])]
-    return "\n".join([_title(report), format_rows(rows, columns), *told])
+    below = [*oracle_lines(report), *action_lines(report), *note_lines([report])]
+    return "\n".join([_title(report), format_rows(rows, columns), *below])
 
 
 def _title(report):
@@ -70,9 +70,9 @@ def format_table(reports):
     for name, report in reports.items():
         rows |= report_rows(report, f"{name} | ")
     benchmark = any("benchmark" in report["data"] for report in reports.values())
-    told = [f"{name} | {line}" for name, one in reports.items() for line in (*oracle_lines(one), *action_lines(one))]
+    below = [f"{name} | {line}" for name, one in reports.items() for line in (*oracle_lines(one), *action_lines(one))]
     columns = COLUMNS + (PCK_COLUMNS if benchmark else ())
-    return "\n".join([format_rows(rows, columns), *told, *note_lines(reports.values())])
+    return "\n".join([format_rows(rows, columns), *below, *note_lines(reports.values())])
 
 
 def oracle_lines(report):

@@ -28,7 +28,7 @@ ANKLES, HEAD, THORAX = (3, 6), 10, 8
 
 @dataclass(frozen=True, kw_only=True)
 class WorldOptions:
-    """Measure how people stand in the world: made cameras that pan, drive, roll, and what is told of them."""
+    """Measure how people stand in the world: made cameras that pan, drive, roll, with their pose given or not."""
 
     weights: str = "small"
     """Shipped name or path."""
@@ -50,7 +50,7 @@ class WorldOptions:
 
 @dataclass(frozen=True)
 class Case:
-    """One row of the table: scenes, what is told of the camera, and what is measured."""
+    """One row of the table: scenes, what the lifter gets to know of the camera, and what is measured."""
 
     name: str
     scenes: list[Scene]

@@ -43,7 +43,7 @@ class Scene:
         return np.einsum("tji,tkj->tki", self.turn, joints_cam_m) + self.place_m[:, None]
 
     def pose(self, frame: int, given: str) -> CameraPose | None:
-        """What is told of the camera: "nothing", "up", or the "full" transform with the floor at 0."""
+        """What the lifter gets to know of the camera: "nothing", "up", or the "full" transform with the floor at 0."""
         if given == "nothing":
             return None
         if given == "up":
@@ -89,10 +89,10 @@ def lying(world_m, angle_rad) -> np.ndarray:
     return centred(down, angle_rad)
 
 
-def stream(lifter, scene: Scene, given: str, noise_px: float, seed: int, told: Scene | None = None):
+def stream(lifter, scene: Scene, given: str, noise_px: float, seed: int, given_scene: Scene | None = None):
     """Push the scene frame by frame: joints (T, 17, 3) in the camera, root sigma (T,), keypoints (T, 17, 2).
 
-    told: another scene whose poses are given instead of the true ones.
+    given_scene: another scene whose poses are given instead of the true ones.
     """
     generator = np.random.default_rng(seed)
     pixels = CAMERA.project(scene.joints_cam_m)
@@ -102,7 +102,7 @@ def stream(lifter, scene: Scene, given: str, noise_px: float, seed: int, told: S
     live = lifter.stream(camera=CAMERA, joint_set="h36m17", max_people=1, reset_after_s=60.0, predict_for_s=5.0)
     joints, sigma = np.full((len(pixels), 17, 3), np.nan), np.full(len(pixels), np.nan)
     for frame in range(len(pixels)):
-        pose = (told or scene).pose(frame, given)
+        pose = (given_scene or scene).pose(frame, given)
         out = live.push(frame / scene.rate_hz, {0: (pixels[frame], confidence[frame])}, pose=pose)
         if out.ids:
             joints[frame], sigma[frame] = out.joints_cam_m[0], out.root_sigma_m[0]

@@ -1,4 +1,4 @@
-"""How good is a result? What can be told without ground truth: printed, and written into every npz and json.
+"""How good is a result? What can be said without ground truth: printed, and written into every npz and json.
 
 A small reprojection error says that the pose fits the keypoints, not that its depth is right.
 """

@@ -39,12 +39,12 @@ FLOOR_LOG_M, FLOOR_LOG_SIGMA = 0.2, 2.0
 
 
 class Floor(NamedTuple):
-    """The floor below a camera, as told or as the people's feet say."""
+    """The floor below a camera, as given, or estimated from the people's feet."""
 
     height_m: float
     """Of the optical centre above it."""
     sigma_m: float
-    told: bool
+    given: bool
     """The pose said so; False: an estimate from feet in contact."""
 
 
@@ -93,7 +93,7 @@ class BodySizes(Rows):
         self.weight[rows], self.against_s[rows] = weight, np.where(forget, 0, against_s)
 
     def estimate(self, rows, height_m=None, known_log_size=None):
-        """Settle the sizes of one camera's people; returns a `Floor` or None, and how many contradict a told floor.
+        """Settle the sizes of one camera's people; returns a `Floor` or None, and how many contradict a given floor.
 
         height_m: of the camera above the floor, None where nobody says; known_log_size (P,) of people whose height is
         known, or None. Fills `log_size`, `variance` and `size` of these rows.
@@ -112,16 +112,16 @@ class BodySizes(Rows):
         contradicted = 0
         if height_m is not None:
             above_m = height_m - ANKLE_HEIGHT_M
-            told, told_variance, floor = np.log(max(above_m, 1e-3)), 0.0, Floor(height_m, 0.0, True)
+            log_size, log_variance, floor = np.log(max(above_m, 1e-3)), 0.0, Floor(height_m, 0.0, True)
             has &= above_m > LEAST_DROP_M
-            outside = has & ((told - drop < LEAST_LOG_SIZE) | (told - drop > MOST_LOG_SIZE))
+            outside = has & ((log_size - drop < LEAST_LOG_SIZE) | (log_size - drop > MOST_LOG_SIZE))
             contradicted = int(outside.sum())
             has &= ~outside
         else:
-            told, told_variance, floor = _common_floor(prior + drop, prior_variance + own_variance)
-        variance = told_variance + own_variance
+            log_size, log_variance, floor = _common_floor(prior + drop, prior_variance + own_variance)
+        variance = log_variance + own_variance
         share = np.where(has, prior_variance / (prior_variance + variance), 0)
-        self._take(rows, prior + share * (told - drop - prior), prior_variance * (1 - share))
+        self._take(rows, prior + share * (log_size - drop - prior), prior_variance * (1 - share))
         return floor, contradicted
 
     def _take(self, rows, log_size, variance):

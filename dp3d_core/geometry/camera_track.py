@@ -24,7 +24,7 @@ class Moment(NamedTuple):
 
 
 class CameraTrack:
-    """The poses of a working window of frames. count(cause, number) is told what was not believed."""
+    """The poses of a working window of frames. `count(cause, number)` is called for poses that are refused."""
 
     def __init__(self, window: int, count: Callable[[str, int], None]):
         self._count = count

@@ -35,7 +35,7 @@ def observe(rays, confidence, state, xp, up=None):
 
 
 def up_input(up, sigma_rad, rotation, xp):
-    """What the network is told of gravity. Any array.
+    """The network's input about gravity. Any array.
 
     up (..., 3) the unit vector against gravity in the camera, zeros where unknown; sigma_rad (...) its standard
     deviation; rotation (..., 3, 3) from `observe`. Returns (..., 4): up in the person's view, and its certainty, 1

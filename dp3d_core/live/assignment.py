@@ -13,7 +13,7 @@ CROWD = 4
 
 
 class IdAssignment:
-    """Remembers the people of one camera; ids count up from 0. count(cause, number) is told who is left out."""
+    """Remembers the people of one camera; ids count up from 0. `count(cause, number)` reports who is left out."""
 
     def __init__(self, count: Callable[[str, int], None]):
         self._count = count

@@ -30,7 +30,7 @@ _ONE, _OTHER = np.array([0, 2, 4, 6, 0, 1, 4, 5]), np.array([1, 3, 5, 7, 2, 3, 6
 
 
 class Hints:
-    """Of one camera; count(cause, number) is told what was noticed."""
+    """Of one camera; `count(cause, number)` is called for each finding."""
 
     def __init__(self, count: Callable[[str, int], None]):
         self._count = count

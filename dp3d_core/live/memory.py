@@ -44,7 +44,7 @@ class HostMemory:
         """Keys, values and pooled of rows."""
         if not isinstance(rows, slice):
             return tuple(array[rows] for array in self._arrays)
-        # the same objects every frame: an engine then knows that it need not be told again where to read
+        # the same objects every frame: an engine then need not bind its inputs again
         key = rows.start, rows.stop
         if key not in self._views:
             self._views[key] = tuple(array[rows] for array in self._arrays)

@@ -62,7 +62,7 @@ class Tracks:
         self.pose = np.zeros((most_people, window, 17, 3), f32)
         """What the last pass made of each frame, network units."""
         self.up = np.zeros((most_people, window, 4), f32)
-        """What the network is told of gravity, see `observation.up_input`; zeros: nothing."""
+        """The network's input about gravity, see `observation.up_input`; zeros: nothing."""
         self.seen = np.zeros((most_people, window, 17, 4), f32)
         self.rotation = np.zeros((most_people, window, 3, 3), f32)
         self.rays = np.zeros((most_people, window, 17, 2), f32)

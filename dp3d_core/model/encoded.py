@@ -8,7 +8,7 @@ from dp3d_core.model.motion_denoiser import Context
 SIGMA_TIME_S = 0.2
 """The predicted sigma is smoothed over time with a Gaussian of this width: where it flickers, samples would, too."""
 POSE_TIME_S = 0.07
-"""The same for the pose, so that what it gets wrong is smooth; the denoiser is told the unsmoothed one, too."""
+"""The same for the pose, so that what it gets wrong is smooth; the denoiser gets the unsmoothed one, too."""
 
 
 def encode(encoder, seen, up, stamps_s, mask, pool_row=None, oracle=None):

@@ -27,8 +27,8 @@ class Prior:
     """A lifter's network as an unconditional prior; `lifter` is a `Lifter`. ValueError if it was not trained as one."""
 
     def __init__(self, lifter):
-        told = lifter.provenance.get("train", {})
-        if lifter.denoiser is None or told.get("objective") == "regression" or told.get("unconditional") == 0:
+        trained = lifter.provenance.get("train", {})
+        if lifter.denoiser is None or trained.get("objective") == "regression" or trained.get("unconditional") == 0:
             raise ValueError(
                 f"{lifter.weights_name or 'weights'}: expected weights trained by diffusion with some 2D dropped "
                 "(--unconditional), got a network that knows no motion without 2D"

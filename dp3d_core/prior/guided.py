@@ -129,10 +129,10 @@ class Roots:
         rays, precision = self._start
         rays, precision = rays.expand(*pose_m.shape[:-1], 2), precision.expand(pose_m.shape[:-1])
         if self._last_m is not None:
-            met, trusted = self._met(pose_m + self._last_m, doubt_m)
+            found, trusted = self._evident_rays(pose_m + self._last_m, doubt_m)
             # so far off that the evidence says nothing any more: start again
             lost = ((trusted > 0.01 * precision.amax()).sum(-1) < 3)[..., None]
-            rays, precision = torch.where(lost[..., None], rays, met), torch.where(lost, precision, trusted)
+            rays, precision = torch.where(lost[..., None], rays, found), torch.where(lost, precision, trusted)
         trust = (precision / precision.amax(-1, keepdim=True).clamp(min=1e-12)).sqrt()
         arrays = (pose_m, rays, trust, torch.full_like(trust, 0.05))
         root, _, solved = solve(*(array.flatten(0, 1).double().cpu().numpy() for array in arrays))
@@ -140,8 +140,8 @@ class Roots:
         known = torch.from_numpy(solved).reshape(shape)
         return torch.from_numpy(root).to(pose_m).reshape(*shape, 3), known
 
-    def _met(self, place_m, doubt_m):
-        """The rays (H, T, 17, 2) that the evidence asks for near these places, and their precision (H, T, 17)."""
+    def _evident_rays(self, place_m, doubt_m):
+        """The rays (H, T, 17, 2) of the evidence nearest to these places, and their precision (H, T, 17)."""
         depth = place_m[..., 2:].clamp(min=0.3)
         pull = self._evidence.pull(place_m, doubt_m)
         precision = pull.curvature[..., :2, :2].diagonal(dim1=-2, dim2=-1).mean(-1)

@@ -19,7 +19,7 @@ from dp3d_core import checkpoint
 from dp3d_core.config import to_dict
 from dp3d_core.data.actions import ACTIONS
 from dp3d_core.data.field import Field
-from dp3d_core.data.material import introduced, material, sampled
+from dp3d_core.data.training_data import described, load_training_data, sampled
 from dp3d_core.data.windows import MotionBank
 from dp3d_core.model.diffusion import causal_mask
 from dp3d_core.model.encoder import Encoder
@@ -61,7 +61,7 @@ def dev_error_mm(encoder, state, batches):
 
 
 def dev_batches(bank, sequences, frames, device, *, up_known):
-    """Fixed development sequences, as the detector's noise alone makes them; up told or not."""
+    """Fixed development sequences, as the detector's noise alone makes them; with the up vector or without."""
     generator = torch.Generator().manual_seed(DEV_SEED)
     options = {"field": Field.none(up_known_share=float(up_known))} if isinstance(bank, MotionBank) else {}
     sizes = [min(DEV_BATCH, sequences - first) for first in range(0, sequences, DEV_BATCH)]
@@ -210,14 +210,14 @@ def run(
 
     prompt_bank: a file of `dp3d_core.model.text`, baked in before the first step; without one the prompts are learned.
     start: a checkpoint of an encoder of the same shape to begin from. motions_path: a motion file; or in its place
-    `pairs`, the files of real pairs as `material` takes them.
+    `pairs`, the files of real pairs as `load_training_data` takes them.
     """
     if dev_sequences < 1:
         raise ValueError(f"--dev-sequences: expected at least 1, got {dev_sequences}")
     if minutes is not None and not minutes > 0:
         raise ValueError(f"--minutes: expected more than 0, got {minutes}")
     with _processes(device):
-        bank, dev_bank, origin = material(motions=motions_path, **pairs)
+        bank, dev_bank, origin = load_training_data(motions=motions_path, **pairs)
         this = Run(
             model=model, train=train, out=out, origin=origin, device=device, prompt_bank=prompt_bank, start=start
         )
@@ -227,7 +227,7 @@ def run(
             bank = bank.to(device)
         watch = None
         if this.rank == 0:
-            print(introduced(bank, origin), flush=True)
+            print(described(bank, origin), flush=True)
             watch = Watch(this, dev_bank, dev_sequences, log_every)
         _until_done(this, bank, watch, minutes, save_every_s)
         errors = watch.measure() if watch is not None else {}

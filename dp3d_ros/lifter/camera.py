@@ -74,7 +74,7 @@ class CameraChannel:
         self._source = SOURCES[self._config.input](self._subscriptions, self._keypoint_topic(), self.receive)
 
     def deactivate(self) -> None:
-        """Stop listening; the camera is asked for again when activated."""
+        """Stop listening; the next activation reads the camera's calibration again."""
         self._passes.forget(self)
         self._world.forget()
         self._subscriptions.close()
@@ -126,7 +126,7 @@ class CameraChannel:
             if self._epoch_ns is None:
                 self._epoch_ns = stamp_ns  # small numbers keep the nanoseconds that floats of epoch time lose
             frame = Frame((stamp_ns - self._epoch_ns) * 1e-9, keypoints, header)
-            if self._world.asked:
+            if self._world.in_use:
                 frame = self._world.posed(frame, lambda late: self._passes.add(self, late, started_s))
             if frame is not None:  # else it waits for TF
                 self._passes.add(self, frame, started_s)

@@ -10,7 +10,7 @@ from dp3d_ros.node.parameters import NodeConfig
 
 
 class CameraModel:
-    """The intrinsics of one camera; use(camera) is told of each change."""
+    """The intrinsics of one camera; `use(camera)` is called after each change."""
 
     def __init__(self, config: NodeConfig, health: Health, use: Callable[[Camera], None]):
         self.camera: Camera | None = None

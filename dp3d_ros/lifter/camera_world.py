@@ -34,7 +34,7 @@ class CameraWorld:
         self._node, self._config, self._health = node, config, health
         self._tf: Any = None
         self._timer: Any = None
-        self.asked = bool(config.fixed_frame or config.imu_topic or config.camera_up)
+        self.in_use = bool(config.fixed_frame or config.imu_topic or config.camera_up)
         """Whether anything says where the camera hangs."""
         self.held: tuple[Frame, Callable, float] | None = None
         """The frame that waits for its transform."""

@@ -120,7 +120,7 @@ def test_a_frame_of_several_cameras_may_bring_a_pose():
         people = {1: (pixels[frame], confidence[frame])}
         out = streams.push({"a": (frame / 30, people, None, pose), "b": (frame / 30, people)})
     assert out["a"].joints_fixed_m is not None and out["b"].joints_fixed_m is None
-    assert out["a"].floor.told and out["b"].floor is None
+    assert out["a"].floor.given and out["b"].floor is None
     with pytest.raises(ValueError, match="expected a CameraPose or None, got str"):
         streams["a"].push(1.0, {}, pose="level")
 
@@ -201,7 +201,7 @@ def test_a_known_floor_tells_how_large_a_standing_person_is(size):
 def test_feet_of_several_people_find_an_unknown_floor():
     _, placed, _ = stand([1.0, 1.0, 1.0, 0.6], [(-1, 0, 4.0), (0, 0, 5.0), (1, 0, 6.0), (0.5, 0, 4.0)], None)
     floor = placed.floors[0]
-    assert not floor.told and floor.height_m == pytest.approx(1.3, abs=2 * floor.sigma_m)
+    assert not floor.given and floor.height_m == pytest.approx(1.3, abs=2 * floor.sigma_m)
     assert placed.size[3] < 0.8 < 0.9 < placed.size[:3].min()
     _, alone, _ = stand([1.0], [(0, 0, 4.0)], None)
     assert alone.floors[0].sigma_m > 1.5 * floor.sigma_m and alone.size[0] == pytest.approx(1, abs=0.05)

@@ -125,9 +125,9 @@ def serve(make_reader: Callable[[], Reader], frames: BinaryIO, answers: BinaryIO
             send_answer(answers, ids=found.ids.tolist(), points=points.tolist())
     except BrokenPipeError:
         return 0
-    except Exception as error:  # the other end tells it to the user
-        told = isinstance(error, ValueError | OSError | ImportError | WorkerFailed)
-        send_answer(answers, error=str(error) if told else repr(error))
+    except Exception as error:  # the other end reports it
+        expected = isinstance(error, ValueError | OSError | ImportError | WorkerFailed)
+        send_answer(answers, error=str(error) if expected else repr(error))
         return 1
     return 0
 

@@ -1,4 +1,4 @@
-"""What a training run is fed: banks of training and development sequences, from whichever files are given.
+"""The data of a training run: banks of training and development sequences, from whichever files are given.
 
 Knows no network.
 """
@@ -12,8 +12,8 @@ BESIDE = {"--motions": [], "--h36m-3d": ["--h36m-2d", "--cameras"], "--mpi-train
 """The options that name what a run trains on, and those that each needs beside it."""
 
 
-def material(*, motions=None, h36m_3d=None, h36m_2d=None, mpi_train=None, cameras=None, annotation=None):
-    """(bank to train on, bank to watch by, what the weights will say of both), from the files of one data set.
+def load_training_data(*, motions=None, h36m_3d=None, h36m_2d=None, mpi_train=None, cameras=None, annotation=None):
+    """Read one data set: (bank to train on, bank to watch by, where both come from, for the weights' provenance).
 
     motions: a motion file, seen by synthetic cameras. Or real pairs (`data.paired`): h36m_3d, h36m_2d ("gt": exact) and
     cameras; or mpi_train, cameras and annotation (default "univ"). ValueError for a mixture or a missing companion.
@@ -49,11 +49,11 @@ def sampled(bank, *size, **options):
     return sample_pairs(bank, *size, **options)
 
 
-def introduced(bank, origin):
-    """What a run says of its data before the first step: without labels there is no action to learn."""
+def described(bank, origin):
+    """One line about the data, printed before the first step: without labels there is no action to learn."""
     labelled = float(bank.seconds[bank.labels >= 0].sum() / bank.seconds.sum())
-    said = f"action labels: {100 * labelled:.0f} % of {float(bank.seconds.sum()) / 60:.1f} minutes"
+    line = f"action labels: {100 * labelled:.0f} % of {float(bank.seconds.sum()) / 60:.1f} minutes"
     if "pairs" in origin:
         trained, held_back = (", ".join(origin["pairs"][part]) for part in ("train", "dev"))
-        said += f"; {trained} train, {held_back} is held back to watch by (published runs train on it too)"
-    return said
+        line += f"; {trained} train, {held_back} is held back to watch by (published runs train on it too)"
+    return line
