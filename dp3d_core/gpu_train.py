@@ -19,7 +19,7 @@ from dp3d_core import checkpoint
 from dp3d_core.bench import gpu
 from dp3d_core.config import PRESETS, ModelConfig, TrainConfig, to_dict
 from dp3d_core.data.actions import ACTIONS
-from dp3d_core.data.material import material
+from dp3d_core.data.training_data import load_training_data
 from dp3d_core.training.run import Run, dev_batches, dev_error_mm
 
 FILE_BYTES = 15 << 20
@@ -107,7 +107,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not given.minutes > 0:
         raise SystemExit(f"gpu_train: --minutes: expected more than 0, got {given.minutes}")
     began = time.monotonic()
-    bank, dev_bank, origin = material(motions=given.motions)
+    bank, dev_bank, origin = load_training_data(motions=given.motions)
     given.out.mkdir(parents=True, exist_ok=True)
     table = given.out / "table.txt"
 
