@@ -87,7 +87,7 @@ def true_action(lifter, sequence):
 def _up_pose(sequence):
     """The `CameraPose` of a sequence's camera, of which up alone is known; ValueError where it is not."""
     if sequence.up_cam is None:
-        raise ValueError(f"--up-known: expected data with the camera's up vector, got none in {sequence.name}")
+        raise ValueError(f"--up-known: expected data that say what is up, got none in {sequence.name}")
     return CameraPose.from_up(sequence.up_cam)
 
 
