@@ -227,7 +227,7 @@ class DetectorNode(Node):
             where = self._config.video or self.resolve_topic_name("image")
             publishers = "" if self._config.video or self.count_publishers(where) else "; nobody publishes it"
             return diagnostics.WARN, f"no picture from {where} for {SILENCE_S:g} s{publishers}"
-        return diagnostics.OK, f"{self._people} people at {hz:.1f} Hz"
+        return diagnostics.OK, f"{diagnostics.people(self._people)} at {hz:.1f} Hz"
 
     def _publish_diagnostics(self) -> None:
         hz = self._rate.hz(time.perf_counter())

@@ -196,31 +196,36 @@ def import_cv2():
 
 
 def draw_people(picture: np.ndarray, people: dict, camera: Camera) -> None:
-    """Draw skeletons, and above each its id and its distance with its standard deviation, into (H, W, 3) uint8 BGR.
+    """Draw skeletons, and above each its id and its distance from the camera, into (H, W, 3) uint8 BGR.
 
-    people {person: (joints_m (17, 3) in the camera, sigma_m (17,), root_sigma_m)}; the nearest is drawn last.
+    people {person: (joints_m (17, 3) in the camera, ...)}; the nearest is drawn last.
     """
     cv2 = import_cv2()
-    scale = max(picture.shape[0] / 480, 0.5)
-    for person, (joints_m, _, root_sigma_m) in sorted(people.items(), key=lambda item: -item[1][0][0, 2]):
-        ahead = joints_m[:, 2] > NEAREST_M  # also of NaN: not drawn
+    scale = max(picture.shape[0] / 480, 0.5)  # of the letters
+    for person, (joints_m, *_) in sorted(people.items(), key=lambda item: -item[1][0][0, 2]):
+        ahead = np.isfinite(joints_m).all(1) & (joints_m[:, 2] > NEAREST_M)
         pixels = camera.project(np.where(ahead[:, None], joints_m, (0.0, 0.0, 1.0)))
         colour = np.array(person_colour(person))[::-1] * 255
-        thick = max(1, round(2 * scale))
+        size_px = np.ptp(pixels[ahead], axis=0).max() if ahead.any() else 0.0
+        thick = int(np.clip(size_px / 60, 1, 4 * scale))
         for start, end in BONES:
             if ahead[start] and ahead[end]:
                 line = tuple(colour * joint_shade(end))
                 cv2.line(picture, _fixed(pixels[start]), _fixed(pixels[end]), line, thick, cv2.LINE_AA, 4)
         for joint in np.flatnonzero(ahead):
-            cv2.circle(picture, _fixed(pixels[joint]), round(40 * scale), tuple(colour), -1, cv2.LINE_AA, 4)
+            cv2.circle(
+                picture, _fixed(pixels[joint]), round(16 * (0.7 * thick + 0.8)), tuple(colour), -1, cv2.LINE_AA, 4
+            )
+        if not ahead.all():
+            continue
         above = label_place(joints_m)
-        if ahead.all() and above[2] > NEAREST_M:
-            text = f"{person}  {np.linalg.norm(joints_m[0]):.1f} m +- {root_sigma_m:.1f}"
-            (width, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.5 * scale, thick)
+        if above[2] > NEAREST_M:
+            text = f"{person}: {np.linalg.norm(joints_m[0]):.1f} m"
+            (width, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.4 * scale, 1)
             x, y = camera.project(above[None])[0]
             at = int(np.clip(x - width / 2, -4000, 20000)), int(np.clip(y, 14 * scale, 20000))
-            for shade, width_px in (((0, 0, 0), thick + 2), (tuple(colour), max(1, thick // 2))):
-                cv2.putText(picture, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.5 * scale, shade, width_px, cv2.LINE_AA)
+            for shade, width_px in (((0, 0, 0), round(3 * scale)), (tuple(colour), max(1, round(scale)))):
+                cv2.putText(picture, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.4 * scale, shade, width_px, cv2.LINE_AA)
 
 
 def _fixed(point) -> tuple[int, int]:

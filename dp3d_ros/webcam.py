@@ -5,6 +5,7 @@ the nodes say in their diagnostics.
 """
 
 import os
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,6 +106,10 @@ def command(options: WebcamOptions) -> None:
     if not options.video.isdecimal() and not Path(options.video).exists():
         raise ValueError(f"no camera or file at {options.video}; plug one in, or name a video: dp3d webcam FILE")
     options.out.mkdir(parents=True, exist_ok=True)
+    print(
+        f"the nodes' logs: {options.out}; --viewer shows the people, --calibration puts them in metres, --fixed-camera "
+        "finds more of them where the camera stands still"
+    )
     domain_id = 1 + os.getpid() % 101
     env = environment(domain_id)
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = env["ROS_AUTOMATIC_DISCOVERY_RANGE"]
@@ -134,15 +139,24 @@ def nodes(options: WebcamOptions) -> dict[str, tuple[dict[str, Any], dict[str, s
             {"keypoints": "/lifter/keypoints"},
         ),
     }  # fmt: skip
-    return found | ({"viewer": ({}, {"skeletons": "/lifter/skeletons"})} if options.viewer else {})
+    window = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") or sys.platform != "linux"
+    viewer = {"show": "native" if window else "web"}, {"skeletons": "/lifter/skeletons"}
+    return found | ({"viewer": viewer} if options.viewer else {})
 
 
 def follow(options: WebcamOptions, children: dict[str, Child], listener: Listener) -> None:
     """Print a line a second until it is over; NodeFailed when a node has died."""
     end_s = time.monotonic() + options.seconds if options.seconds else float("inf")
+    log, shown = options.out / "viewer.log", set()  # the viewer says which page to open
     while time.monotonic() < end_s:
         listener.spin(LINE_S)
         print(listener.line(), flush=True)
+        pages = (
+            {line for line in log.read_text(errors="replace").splitlines() if "http" in line} if log.exists() else set()
+        )
+        for line in sorted(pages - shown):
+            print(line, flush=True)
+        shown |= pages
         for name, child in children.items():
             child.check(may_end=name == "detector")
         if children["detector"].process.poll() is not None:

@@ -53,6 +53,7 @@ class Health:
         for cause, text in findings:
             self._warn(cause, text)
         texts = [text for _, text in findings]
+        people = f"{diagnostics.people(values['people'])} at {values['output_hz']:.1f} Hz"
         if any(new.values()):
             reason = values["last_error"] if new["dropped"] else "newer ones had come"
             texts.insert(0, f"{sum(new.values())} messages dropped in the last second: {reason}")
@@ -61,10 +62,10 @@ class Health:
         if values["backend"] != backend:
             texts.append(f"backend {backend} gave up: {values['backend_note']}")
         if values["camera"] == "assumed":
-            texts.append("the camera is assumed: positions are root-relative only")
+            texts.append(f"{people}; the camera is assumed: positions are root-relative only")
         if texts:
             return diagnostics.WARN, "; ".join(texts)
-        return diagnostics.OK, f"{values['people']} people at {values['output_hz']:.1f} Hz"
+        return diagnostics.OK, people
 
     def _incompatible(self, topic: str, event) -> None:
         self.odd(

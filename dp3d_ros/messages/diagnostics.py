@@ -27,6 +27,11 @@ def facts(statistics, now_s, **more):
     return values | more | {"last_error": statistics.last_error}
 
 
+def people(count: int) -> str:
+    """A number of people, as the texts say it."""
+    return f"{count} {'person' if count == 1 else 'people'}"
+
+
 def status(name, hardware_id, level, message, values):
     """One DiagnosticStatus; values are written as text."""
     from diagnostic_msgs.msg import DiagnosticStatus, KeyValue

@@ -63,7 +63,9 @@ def test_people_are_drawn_where_the_camera_sees_them():
 
 
 @pytest.mark.parametrize(
-    "change", [(0, 0, -3.2), (0, 0, -6), (1e6, 0, 0), (np.nan, 0, 0)], ids=["through", "behind", "beside", "nan"]
+    "change",
+    [(0, 0, -3.2), (0, 0, -6), (1e6, 0, 0), (np.nan, 0, 0), (0, 0, np.inf)],
+    ids=["through", "behind", "beside", "nan", "inf"],
 )
 def test_what_cannot_be_seen_is_left_out(change):
     drawn(standing() + change)
