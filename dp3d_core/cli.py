@@ -23,6 +23,7 @@ COMMANDS = {
     "train": ("dp3d_core.training.command:train", "train a network on motion capture or on a benchmark's pairs"),
     "train-denoiser": ("dp3d_core.training.denoiser:command", "train the denoiser beside an encoder, or the prior"),
     "evaluate": ("dp3d_core.evaluation.evaluate:command", "errors of a network on motion capture or on a benchmark"),
+    "card": ("dp3d_core.evaluation.card:command", "the tables of a model card: by action, viewpoint, body, rate, ..."),
     "ablate": ("dp3d_core.evaluation.ablate:command", "what each part of the network is worth, at equal budget"),
     "smoothness": ("dp3d_core.evaluation.smoothness:command", "accuracy and lag beside One-Euro and Savitzky-Golay"),
     "stress": ("dp3d_core.evaluation.stress:command", "errors with dropped frames, dropped joints and other rates"),

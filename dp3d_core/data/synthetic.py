@@ -6,18 +6,30 @@ import torch
 
 from dp3d_core.data import cameras, noise
 from dp3d_core.data.actions import ACTIONS, NO_LABEL, clip_labels
+from dp3d_core.data.field import Field
 from dp3d_core.data.sequences import EvalSequence
-from dp3d_core.data.windows import MotionBank, coco_like
+from dp3d_core.data.windows import Augmentation, MotionBank, coco_like, reshape_body
 from dp3d_core.geometry.camera import Camera
 
 FIXED_CAMERAS = cameras.CameraRange(moving_share=0.0)
 
 
-def synthetic_sequences(motions, *, rate_hz=30.0, detector=None, seed=0, coco=False, min_frames=8):
+def synthetic_sequences(
+    motions,
+    *,
+    rate_hz=30.0,
+    detector=None,
+    seed=0,
+    coco=False,
+    min_frames=8,
+    camera_range=FIXED_CAMERAS,
+    height_m=None,
+):
     """One `EvalSequence` per clip of `motions`, at rate_hz; clip i's camera depends on seed and i only.
 
     detector: a `DetectorNoise`, or None for exact 2D (and nothing cut by the image's edge). coco: without the joints
-    that COCO detectors lack. Clips shorter than min_frames are left out.
+    that COCO detectors lack. Clips shorter than min_frames are left out. height_m: people of 1.7 m become this tall,
+    below 1.5 m with a child's proportions; None: as recorded.
     """
     if not len(motions):
         raise ValueError("motions: expected at least one clip in this split, got none")
@@ -33,7 +45,10 @@ def synthetic_sequences(motions, *, rate_hz=30.0, detector=None, seed=0, coco=Fa
         generator = torch.Generator().manual_seed(seed * 100003 + index)
         time_s = torch.from_numpy(stamps_s).float()[None]
         pose, root = bank.sample(torch.tensor([index]), time_s)
-        view = cameras.look(pose + root[:, :, None], time_s, cameras=FIXED_CAMERAS, generator=generator)
+        if height_m is not None:
+            plain, tall = Augmentation(size_std=0, limb_std=0), Field(size_share=1, heights_m=(height_m, height_m))
+            pose, root = reshape_body(pose, root, plain, torch.Generator().manual_seed(0), tall)
+        view = cameras.look(pose + root[:, :, None], time_s, cameras=camera_range, generator=generator)
         pixels, inside = cameras.project(view)
         confidence = torch.ones(pixels.shape[:-1])
         if detector is not None:
