@@ -6,6 +6,7 @@ Knows no network.
 from pathlib import Path
 
 from dp3d_core.data.motions import load_motions
+from dp3d_core.data.screen import screened
 from dp3d_core.data.windows import MotionBank, sample_batch
 
 BESIDE = {"--motions": [], "--h36m-3d": ["--h36m-2d", "--cameras"], "--mpi-train": ["--cameras"]}
@@ -34,6 +35,7 @@ def load_training_data(*, motions=None, h36m_3d=None, h36m_2d=None, mpi_train=No
         return mpi_inf_3dhp_pairs(mpi_train, cameras, annotation=annotation or "univ")
     clips = load_motions(motions)
     try:
+        clips = screened(clips)
         banks = MotionBank(clips.split("train")), MotionBank(clips.split("dev"))
     except ValueError as error:
         raise ValueError(f"{motions}: {error}") from None
