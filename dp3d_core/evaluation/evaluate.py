@@ -139,6 +139,8 @@ class EvaluateOptions:
     """Motion file (.npz) to evaluate on. Beside a benchmark: the source of the mean-pose baseline."""
     split: str = "dev"
     """Split of the motion file."""
+    every: int = 1
+    """Motion capture: only every n-th clip of the split."""
     recording: str | None = None
     """Recording of one person by calibrated cameras (.npz), see dp3d_core/data/recorded.py."""
     h36m_3d: str | None = None
@@ -251,7 +253,10 @@ def _benchmarks(options, mode, lifter):
     elif mode == "table":
         detectors = list(benchmarks.DETECTORS)
     assert motions is not None
+    if options.every < 1:
+        raise ValueError(f"--every: expected 1 or more, got {options.every}")
     held = motions.split(options.split)
+    held = held.select(range(0, len(held), options.every))
     return {
         detector: benchmarks.synthetic(
             held,
@@ -276,6 +281,8 @@ def _fit(lifter, benchmark, path):
         actions=lifter.actions,
         temperatures=temperatures,
         provenance=lifter.provenance | {"temperature_from": source},
+        motion_denoiser=lifter.motion_denoiser,
+        denoiser=lifter.denoiser,
     )
     changes = ", ".join(f"{use} {lifter.temperatures[use]:.3f} -> {new:.3f}" for use, new in temperatures.items())
     return f"temperatures: {changes}: {path}"
