@@ -15,9 +15,10 @@ import torch
 from dp3d_core.data import cameras, noise
 from dp3d_core.data.actions import clip_labels
 from dp3d_core.data.contacts import contact_labels
-from dp3d_core.data.field import as_detected, definitions, lie_down, sizes, told_up
+from dp3d_core.data.field import STANDING_M, as_detected, definitions, lie_down, sizes, told_up
 from dp3d_core.data.motions import clip_weights, variety
 from dp3d_core.geometry.observation import follow_all, observe, up_input
+from dp3d_core.geometry.proportions import stature_m
 from dp3d_core.skeleton import PARENTS, mirror
 
 # Bones that stretch together, so that bodies stay symmetric: legs, shins, arms, forearms, trunk, hips, shoulders, head.
@@ -73,6 +74,7 @@ class MotionBank:
         self.labels = torch.from_numpy(clip_labels(motions))
         self.weights = torch.from_numpy(clip_weights(motions, variety=variety(motions)))
         self.contact = torch.from_numpy(contact_labels(motions))
+        self.to_standard = torch.from_numpy(np.float32(STANDING_M) / _statures_m(motions))
 
     @property
     def device(self):
@@ -82,7 +84,7 @@ class MotionBank:
     def to(self, device):
         """The same clips on another device."""
         other = copy.copy(self)
-        for name in ("pose_m", "root_m", "offsets", "labels", "weights", "contact"):
+        for name in ("pose_m", "root_m", "offsets", "labels", "weights", "contact", "to_standard"):
             setattr(other, name, getattr(self, name).to(device))
         return other
 
@@ -112,6 +114,15 @@ class MotionBank:
         part = (position - low)[..., None]
         low = torch.minimum(low + start, stop - 1)
         return low, torch.minimum(low + 1, stop - 1), part
+
+
+def _statures_m(motions):
+    """(C,) float32 standing height of the body of each clip."""
+    lengths_m = [
+        np.median(np.linalg.norm(pose[:, 1:] - pose[:, PARENTS[1:]], axis=-1), 0)
+        for pose in (motions.clip(index).pose_m for index in range(len(motions)))
+    ]
+    return stature_m(np.array(lengths_m)).astype(np.float32)
 
 
 def sample_times(batch, frames, augmentation, generator):
@@ -232,6 +243,9 @@ def _moving(bank, clip, stamps_s, augmentation, generator, field):
     start = uniform(batch) * (clip_s - stamps_s[:, -1] * speed).clamp(min=0)
     time_s = start[:, None] + stamps_s * speed[:, None]
     pose, root = bank.sample(clip, time_s)
+    # everybody of one height before sizes are drawn: else a network reads the size from the way people of a source move
+    size = bank.to_standard[clip]
+    pose, root = pose * size[:, None, None, None], root * size[:, None, None]
     contact = bank.sample_contact(clip, time_s)
     pose, root = reshape_body(pose, root, augmentation, generator, field)
 
