@@ -102,8 +102,11 @@ class Check:
         for people, (steps, hypotheses) in product(self.people, SAMPLES):
             if people * hypotheses > MOST_MOTIONS:
                 continue
-            what = f"denoiser people {people} K {steps} H {hypotheses}"
-            yield "samples", what, lambda args=(people, steps, hypotheses): self._samples(*args)
+            for way in self.ways:
+                if way == "max_autotune" and people not in AUTOTUNED:
+                    continue
+                what = f"denoiser {way} people {people} K {steps} H {hypotheses}"
+                yield "samples", what, lambda args=(way, people, steps, hypotheses): self._samples(*args)
 
     def _module(self, name, precision):
         # a copy: the network itself stays on the CPU
@@ -144,23 +147,21 @@ class Check:
         return {"ms_p50": float(np.median(times)), "ms_p99": float(np.quantile(times, 0.99))}
 
     @torch.inference_mode()
-    def _samples(self, people, steps, hypotheses):
-        """All K denoising passes of H motions a person as one function, captured once on a GPU; eager beside it."""
+    def _samples(self, way, people, steps, hypotheses):
+        """All K denoising passes of H motions a person, as one graph; how far from eager on the CPU, and how long."""
         torch.manual_seed(0)
         denoiser = MotionDenoiser(DenoiserConfig(feature_width=PRESETS["small"].frame_width)).eval()
         for parameter in denoiser.parameters():  # a fresh one answers nothing
             parameter.add_(0.05 * torch.randn_like(parameter))
-        passes, inputs = DenoisingPasses(denoiser, steps), denoising_example(denoiser, people, hypotheses)
+        passes, inputs = DenoisingPasses(denoiser, steps).eval(), denoising_example(denoiser, people, hypotheses)
         expected = passes(*inputs)
-        passes, inputs = passes.to(self.device), [tensor.to(self.device) for tensor in inputs]
-        run: Callable[[], Any] = lambda: passes(*inputs)  # noqa: E731
-        if self.device.startswith("cuda"):
-            replay, outputs = gpu.captured(passes, inputs)
-            run = lambda: (replay(), outputs)[1]  # noqa: E731
-        far = (run().cpu() - expected).norm(dim=-1).mean() * denoiser.config.pose_scale_m * 1e3
-        times = gpu.times_ms(run, self.device)
+        runner = gpu.Runner(way, passes.to(self.device), [tensor.to(self.device) for tensor in inputs])
+        answer = runner.run()
+        answer = answer if isinstance(answer, torch.Tensor) else answer[0]
+        far = (answer.cpu() - expected).norm(dim=-1).mean() * denoiser.config.pose_scale_m * 1e3
+        times = gpu.times_ms(runner.run, self.device)
         return {
-            "people": people, "steps": steps, "hypotheses": hypotheses, "joints_mm": float(far),
+            "backend": way, "people": people, "steps": steps, "hypotheses": hypotheses, "joints_mm": float(far),
             "ms_p50": float(np.median(times)), "ms_p99": float(np.quantile(times, 0.99)),
         }  # fmt: skip
 

@@ -19,17 +19,20 @@ def tensorrt_module() -> ModuleType:
 class Engine(DeviceEngine):
     """A deserialised engine. For one thread.
 
-    To be made while `device` is the current one; it runs on that one whichever is current then. ValueError where the
-    engine is of another GPU or version, or does not take and give what `signature` says, all in float32.
+    To be made while `device` is the current one; it runs on that one whichever is current then. names: of its inputs,
+    in order; count: of its outputs. ValueError where the engine is of another GPU or version, or does not take and give
+    these, all in float32.
     """
 
-    def __init__(self, blob: bytes, device: str | torch.device):
+    def __init__(
+        self, blob: bytes, device: str | torch.device, names: Sequence[str] = INPUTS, count: int = len(OUTPUTS)
+    ):
         tensorrt = tensorrt_module()
         runtime = tensorrt.Runtime(tensorrt.Logger(tensorrt.Logger.ERROR))
         self._engine = runtime.deserialize_cuda_engine(blob)
         if self._engine is None:
             raise ValueError("TensorRT refused the engine: it is of another GPU or version")
-        inputs, outputs = tensor_names(tensorrt, self._engine)
+        inputs, outputs = tensor_names(tensorrt, self._engine, names, count)
         self._context = self._engine.create_execution_context()
         self.inputs, self._outputs = ([self._buffer(name, device) for name in side] for side in (inputs, outputs))
         # the buffers are filled with zeros on the current stream; streams of others start behind that
@@ -47,16 +50,18 @@ class Engine(DeviceEngine):
         return self._outputs
 
 
-def tensor_names(tensorrt: ModuleType, engine) -> tuple[list[str], list[str]]:
-    """Names of an engine's inputs in the step's order and of its outputs in its own; ValueError if they do not fit."""
+def tensor_names(
+    tensorrt: ModuleType, engine, wanted: Sequence[str] = INPUTS, count: int = len(OUTPUTS)
+) -> tuple[list[str], list[str]]:
+    """Names of an engine's inputs in the order of `wanted` and of its outputs in its own; ValueError if not these."""
     names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
     inputs = [name for name in names if engine.get_tensor_mode(name) == tensorrt.TensorIOMode.INPUT]
     outputs = [name for name in names if name not in inputs]
-    if sorted(inputs) != sorted(INPUTS) or len(outputs) != len(OUTPUTS):
+    if sorted(inputs) != sorted(wanted) or len(outputs) != count:
         raise ValueError(
-            f"TensorRT engine: expected inputs {list(INPUTS)} and {len(OUTPUTS)} outputs, got {inputs} and {outputs}"
+            f"TensorRT engine: expected inputs {list(wanted)} and {count} outputs, got {inputs} and {outputs}"
         )
     wrong = {name: engine.get_tensor_dtype(name) for name in names if engine.get_tensor_dtype(name) != tensorrt.float32}
     if wrong:
         raise ValueError(f"TensorRT engine: expected float32 in and out, got {wrong}")
-    return list(INPUTS), outputs
+    return list(wanted), outputs

@@ -3,6 +3,7 @@
 Inputs stay on the device: what is timed is the step, not the copies.
 """
 
+import inspect
 import time
 from collections.abc import Callable, Sequence
 
@@ -73,7 +74,11 @@ class Runner:
             from dp3d_core.backends.tensorrt_engine import Engine
             from dp3d_core.backends.typed import serialized_engine
 
-            engine = Engine(serialized_engine(module, self._inputs), inputs[0].device)
+            # PyTorch names an exported program's inputs by those of `forward`
+            names = list(inspect.signature(module.forward).parameters)
+            outputs = module(*self._inputs)
+            count = 1 if isinstance(outputs, Tensor) else len(outputs)
+            engine = Engine(serialized_engine(module, self._inputs), inputs[0].device, names, count)
             self._inputs = engine.inputs
             for buffer, tensor in zip(self._inputs, inputs, strict=True):
                 buffer.copy_(tensor)

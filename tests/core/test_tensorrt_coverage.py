@@ -11,7 +11,7 @@ import torch
 from tensorrt_without_gpu import imported_torch_tensorrt
 
 from dp3d_core import checkpoint
-from dp3d_core.backends.graphs import rolling_example
+from dp3d_core.backends.graphs import DenoisingPasses, denoising_example, rolling_example
 from dp3d_core.backends.signature import INPUTS
 from dp3d_core.backends.typed import export, serialized_engine, typed_graph
 from dp3d_core.config import LOOKAHEADS, PRECISIONS, PRESETS
@@ -80,6 +80,14 @@ def test_reduced_precision_is_one_engine(torch_tensorrt, network, weights, looka
 @pytest.mark.parametrize("preset", sorted(set(PRESETS) - set(SHIPPED)))
 def test_every_preset_is_one_engine(torch_tensorrt, network, preset, lookahead):
     assert_one_engine(torch_tensorrt, *graph(network(preset), lookahead, 2))
+
+
+@pytest.mark.parametrize(("steps", "hypotheses"), [(1, 1), (2, 4), (4, 8)])
+@pytest.mark.parametrize("weights", SHIPPED)
+def test_all_passes_of_the_denoiser_are_one_engine(torch_tensorrt, weights, steps, hypotheses):
+    denoiser = checkpoint.load(weights).motion_denoiser
+    passes = DenoisingPasses(denoiser, steps).eval()
+    assert_one_engine(torch_tensorrt, passes, denoising_example(denoiser, 2, hypotheses))
 
 
 def test_a_graph_that_draws_noise_is_caught(torch_tensorrt, network):
