@@ -115,10 +115,21 @@ def test_an_engine_builds_ahead_of_time_and_names_its_inputs(torch_tensorrt, net
     assert all(name.encode() in blob for name in INPUTS if name != "decay")
 
 
+TYPED_BY_OPTION = "use_explicit_typing"
+BUILD_TAKES = {
+    # read in the wheels of torch-tensorrt, and of torch-tensorrt-rtx from 2.13 on
+    **{(2, minor): {TYPED_BY_OPTION, "enabled_precisions"} for minor in range(6, 13)},
+    (2, 13): set(),  # every engine is strongly typed, and neither option is there any more
+    (2, 14): set(),
+}
+"""{version: what convert_exported_program_to_serialized_trt_engine takes beside ALWAYS}; none swallows unknown options
+unseen: all have **kwargs, so what is passed must be in its signature."""
+ALWAYS = {"arg_inputs", "require_full_compilation", "min_block_size", "disable_tf32"}
+
+
 def test_the_installed_version_takes_what_is_passed(torch_tensorrt):
-    """Read in the sources of 2.6 (where strong typing is an option of its own) and of the version after 2.13."""
-    build = torch_tensorrt.dynamo.convert_exported_program_to_serialized_trt_engine
-    taken = inspect.signature(build).parameters
-    assert {"arg_inputs", "require_full_compilation", "min_block_size", "disable_tf32"} <= set(taken)
+    taken = set(inspect.signature(torch_tensorrt.dynamo.convert_exported_program_to_serialized_trt_engine).parameters)
     number = tuple(map(int, torch_tensorrt.__version__.split("+")[0].split(".")[:2]))
-    assert ("use_explicit_typing" in taken) == ((2, 6) <= number < (2, 13))
+    expected = BUILD_TAKES[min(max(number, min(BUILD_TAKES)), max(BUILD_TAKES))]
+    assert taken >= ALWAYS | expected, "what is passed would be swallowed"
+    assert (TYPED_BY_OPTION in taken) == (TYPED_BY_OPTION in expected)
