@@ -17,7 +17,7 @@ from torch import Tensor
 from dp3d_core.backends.device_engine import DeviceEngine
 from dp3d_core.backends.signature import INPUTS, OUTPUTS, input_shapes
 from dp3d_core.config import ModelConfig
-from dp3d_core.live.memory import LARGEST_ANSWER, Rows
+from dp3d_core.live.tracks import LARGEST_ANSWER, Rows
 
 MEMORY = ("keys", "values", "pooled")
 SENT = tuple(name for name in INPUTS if name not in MEMORY)
@@ -30,7 +30,7 @@ Engines = Callable[[int, int], DeviceEngine]
 
 
 class ResidentMemory:
-    """`live.memory.HostMemory` on a device. The backend that steps has `device_engine` and `device_failed`."""
+    """`live.tracks.HostMemory` on a device. The backend that steps has `device_engine` and `device_failed`."""
 
     def __init__(self, config: ModelConfig, most_people: int, device: str | torch.device):
         self._config, self._device = config, torch.device(device)

@@ -22,7 +22,7 @@ from dp3d_core.backends.pieces import Pieces
 from dp3d_core.backends.shape import Shape, powers_of_two
 from dp3d_core.checkpoint import NO_TORCH, Checkpoint, WeightsError
 from dp3d_core.config import ModelConfig
-from dp3d_core.live.memory import HostMemory
+from dp3d_core.live.tracks import HostMemory
 
 MOST_REBUILDS = 3
 log = logging.getLogger(__name__)

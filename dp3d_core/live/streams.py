@@ -21,10 +21,9 @@ from dp3d_core.geometry.placement import Placed, Placement, Seen, World
 from dp3d_core.geometry.proportions import stature_m
 from dp3d_core.geometry.uncertainty import one_sigma
 from dp3d_core.geometry.viewpoint import Viewpoint, look
-from dp3d_core.live.memory import HostMemory, Rows, rows_of
 from dp3d_core.live.roster import Observations, Roster
 from dp3d_core.live.stream import Stream
-from dp3d_core.live.tracks import Person, Tracks
+from dp3d_core.live.tracks import HostMemory, Person, Rows, Tracks, rows_of
 from dp3d_core.skeleton import joint_set
 from dp3d_core.types import USED, Frame, Skeletons
 
