@@ -1,8 +1,9 @@
 """What a GPU can prove and measure about dp3d in a few minutes: `python3 -m dp3d_core.gpu_check --minutes 4`.
 
-Parity with eager float32 on the CPU comes first, then milliseconds a frame beside the limit of the card, then training
-steps a second. Each row is written when it is there, so that being cut off loses nothing. Needs PyTorch, NumPy, SciPy
-and safetensors; TensorRT is used where it is installed. `--device cpu` rehearses the same code.
+Parity of the step and of the denoiser with eager float32 on the CPU comes first, then training steps a second, then
+milliseconds of a step, of a whole frame and of K passes for H hypotheses, beside the limit of the card. Each row is
+written when it is there, so that being cut off loses nothing. Needs PyTorch, NumPy, SciPy and safetensors; TensorRT is
+used where it is installed. `--device cpu` rehearses the same code.
 """
 
 import argparse
@@ -19,9 +20,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from dp3d_core import checkpoint
 from dp3d_core.backends.device_engine import DeviceEngine
 from dp3d_core.backends.eager import Eager
-from dp3d_core.backends.graphs import DenoisingPasses, RollingStep, denoising_example, rolling_example
+from dp3d_core.backends.graphs import RollingStep, denoising_example, rolling_example
 from dp3d_core.backends.parity import LIMIT_MM, distance
 from dp3d_core.backends.resident import Pass, ResidentMemory
 from dp3d_core.backends.typed import reduce_precision
@@ -29,7 +31,8 @@ from dp3d_core.backends.walk import STREAMS, stream_answers
 from dp3d_core.bench import gpu
 from dp3d_core.bench.cases import Networks
 from dp3d_core.bench.clock import machine
-from dp3d_core.config import PRECISIONS, PRESETS, DenoiserConfig
+from dp3d_core.config import PRECISIONS
+from dp3d_core.model.hypotheses import DenoisingPasses
 from dp3d_core.model.motion_denoiser import MotionDenoiser
 
 PEOPLE = (1, 8, 16, 64, 256)
@@ -38,6 +41,7 @@ AUTOTUNED = (1, 8)
 PARTS = ("parity", "latency", "frames", "samples", "training", "refused", "not_reached")
 SAMPLES = ((1, 1), (2, 4), (4, 8))
 """Denoising steps K and hypotheses H of the denoiser's rows."""
+PARITY_PEOPLE = 2
 MOST_MOTIONS = 512
 """People times hypotheses of a row; more are sampled in chunks."""
 BATCH, FRAMES = 64, 48
@@ -53,6 +57,8 @@ class Check:
     out: Path
     networks: dict[str, Any]
     """{name: network on the CPU}, the most important first."""
+    denoiser: MotionDenoiser
+    """On the CPU."""
     ways: Sequence[str] = gpu.WAYS
     people: Sequence[int] = PEOPLE
     lookaheads: Sequence[int] = (0, 4)
@@ -89,6 +95,9 @@ class Check:
         for precision, way, lookahead in product(PRECISIONS, self.ways, self.lookaheads):
             what = f"{first} {way} {precision} lookahead {lookahead}"
             yield "parity", what, lambda w=way, p=precision, k=lookahead: self._parity(first, w, p, k)
+        for precision, way in product(PRECISIONS, self.ways):
+            what = f"denoiser {way} {precision}"
+            yield "parity", what, lambda w=way, p=precision: self._denoiser_parity(w, p)
         for name, network in self.networks.items():
             yield "training", name, lambda n=network: self._training(n)
             for people, lookahead in product(self.people, self.lookaheads):
@@ -102,11 +111,11 @@ class Check:
         for people, (steps, hypotheses) in product(self.people, SAMPLES):
             if people * hypotheses > MOST_MOTIONS:
                 continue
-            for way in self.ways:
+            for precision, way in product(("float32", "bfloat16"), self.ways):
                 if way == "max_autotune" and people not in AUTOTUNED:
                     continue
-                what = f"denoiser {way} people {people} K {steps} H {hypotheses}"
-                yield "samples", what, lambda args=(way, people, steps, hypotheses): self._samples(*args)
+                what = f"denoiser {way} {precision} people {people} K {steps} H {hypotheses}"
+                yield "samples", what, lambda args=(way, precision, people, steps, hypotheses): self._samples(*args)
 
     def _module(self, name, precision):
         # a copy: the network itself stays on the CPU
@@ -126,44 +135,55 @@ class Check:
 
     @torch.inference_mode()
     def _latency(self, name, way, precision, people, lookahead):
-        module, inputs = self._module(name, precision), self._inputs(name, people, lookahead)
-        bound = gpu.limits(module, inputs, getattr(torch, precision))
-        times = gpu.times_ms(gpu.Runner(way, module, inputs).run, self.device)
-        middle = float(np.median(times))
-        return {
-            "backend": f"{way} {precision}", "preset": name, "people": people, "lookahead": lookahead,
-            "ms_p50": middle, "ms_p99": float(np.quantile(times, 0.99)), **bound,
-            "times_limit": middle / bound["limit_ms"],
-        }  # fmt: skip
+        inputs = self._inputs(name, people, lookahead)
+        # counted on the plain module: the reduced one has layers of its own
+        bound = gpu.limits(self._module(name, "float32"), inputs, getattr(torch, precision))
+        runner = gpu.Runner(way, self._module(name, precision), inputs)
+        row = {"backend": f"{way} {precision}", "preset": name, "people": people, "lookahead": lookahead}
+        return row | self._timed(runner.run, bound)
 
     @torch.inference_mode()
     def _frame(self, name, people, lookahead):
         """A whole frame with the memory on the device, in float32: gather, step and remember, without host copies."""
         network = copy.deepcopy(self.networks[name]).to(self.device)
         memory = ResidentMemory(network.config, people, self.device)
-        engine = DeviceEngine(RollingStep(network).eval(), network.config, people, lookahead + 1, self.device)
-        work = Pass(memory, engine, memory.stream)
-        times = gpu.times_ms(work.replay, self.device)
-        return {"ms_p50": float(np.median(times)), "ms_p99": float(np.quantile(times, 0.99))}
+        step = RollingStep(network).eval()
+        engine = DeviceEngine(step, network.config, people, lookahead + 1, self.device)
+        bound = gpu.limits(step, self._inputs(name, people, lookahead), torch.float32)
+        row = {"preset": name, "people": people, "lookahead": lookahead}
+        return row | self._timed(Pass(memory, engine, memory.stream).replay, bound)
+
+    def _passes(self, precision, steps):
+        """All K passes of the denoiser as one module on the device."""
+        denoiser = reduce_precision(self.denoiser, precision)
+        return copy.deepcopy(DenoisingPasses(denoiser, steps).eval()).to(self.device)
 
     @torch.inference_mode()
-    def _samples(self, way, people, steps, hypotheses):
-        """All K denoising passes of H motions a person, as one graph; how far from eager on the CPU, and how long."""
-        torch.manual_seed(0)
-        denoiser = MotionDenoiser(DenoiserConfig(feature_width=PRESETS["small"].frame_width)).eval()
-        for parameter in denoiser.parameters():  # a fresh one answers nothing
-            parameter.add_(0.05 * torch.randn_like(parameter))
-        passes, inputs = DenoisingPasses(denoiser, steps).eval(), denoising_example(denoiser, people, hypotheses)
-        expected = passes(*inputs)
-        runner = gpu.Runner(way, passes.to(self.device), [tensor.to(self.device) for tensor in inputs])
-        answer = runner.run()
+    def _denoiser_parity(self, way, precision):
+        """All passes beside eager float32 on the CPU: mean distance of joints."""
+        people, (steps, hypotheses) = PARITY_PEOPLE, SAMPLES[-1]
+        inputs = denoising_example(self.denoiser, people, hypotheses)
+        expected = DenoisingPasses(self.denoiser, steps).eval()(*inputs)
+        answer = gpu.Runner(way, self._passes(precision, steps), [tensor.to(self.device) for tensor in inputs]).run()
         answer = answer if isinstance(answer, torch.Tensor) else answer[0]
-        far = (answer.cpu() - expected).norm(dim=-1).mean() * denoiser.config.pose_scale_m * 1e3
-        times = gpu.times_ms(runner.run, self.device)
-        return {
-            "backend": way, "people": people, "steps": steps, "hypotheses": hypotheses, "joints_mm": float(far),
-            "ms_p50": float(np.median(times)), "ms_p99": float(np.quantile(times, 0.99)),
-        }  # fmt: skip
+        far = (answer.float().cpu() - expected).norm(dim=-1).mean() * self.denoiser.config.pose_scale_m * 1e3
+        return {"joints_mm": float(far), "within_limit": float(far) < LIMIT_MM[precision]}
+
+    @torch.inference_mode()
+    def _samples(self, way, precision, people, steps, hypotheses):
+        """All K denoising passes of H motions a person, as one graph."""
+        inputs = [tensor.to(self.device) for tensor in denoising_example(self.denoiser, people, hypotheses)]
+        bound = gpu.limits(self._passes("float32", steps), inputs, getattr(torch, precision))
+        runner = gpu.Runner(way, self._passes(precision, steps), inputs)
+        row = {"backend": f"{way} {precision}", "people": people, "steps": steps, "hypotheses": hypotheses}
+        return row | self._timed(runner.run, bound)
+
+    def _timed(self, call, bound):
+        """Milliseconds of a call, and beside them the limit of the device."""
+        times = gpu.times_ms(call, self.device)
+        middle = float(np.median(times))
+        found = {"ms_p50": middle, "ms_p99": float(np.quantile(times, 0.99)), **bound}
+        return found | {"times_limit": middle / bound["limit_ms"]}
 
     def _training(self, network):
         from dp3d_core.training.synthetic import training_step
@@ -203,6 +223,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     Check(
         device=given.device, minutes=given.minutes, out=given.out, people=given.people,
         networks={name: networks.get(name) for name in given.presets},
+        denoiser=checkpoint.load("small").motion_denoiser,
         ways=given.ways or (("eager",) if given.device == "cpu" else gpu.WAYS),
     ).run()  # fmt: skip
 

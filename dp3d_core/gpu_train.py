@@ -27,6 +27,8 @@ SHARES = {"small": 0.45, "base": 0.55}
 """Of the minutes."""
 BATCHES = {"small": 256, "base": 32}
 """Sequences a step: as many as fill a large GPU without outgrowing its memory."""
+RESERVED_MINUTES = 0.2
+"""For the last errors and weights, so that all of it ends in time."""
 DEV_SEQUENCES, DEV_EVERY_S, WRITE_EVERY_S = 128, 20.0, 40.0
 
 
@@ -40,13 +42,12 @@ def train(
     device: str,
     options: TrainConfig,
     origin: dict,
-    start: str | None = None,
     say=print,
 ) -> dict[str, Any]:
     """Train one network for `minutes`, its own start included; the last row of its table, which `say` is told."""
     began = time.monotonic()
     bank, dev_bank = (part.to(device) for part in banks)
-    run = Run(model=model, train=options, out=out / name, origin=origin, device=device, start=start)
+    run = Run(model=model, train=options, out=out / name, origin=origin, device=device)
     dev = {
         label: dev_batches(dev_bank, DEV_SEQUENCES, options.sequence_frames, device, up_known=known)
         for label, known in (("dev_mm", False), ("dev_up_known_mm", True))
@@ -116,14 +117,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         with open(table, "a") as file:
             file.write(line + "\n")
 
-    say(
-        json.dumps(
-            {"device": torch.cuda.get_device_name() if given.device != "cpu" else "cpu", "torch": torch.__version__}
-        )
-    )
+    card = "cpu" if given.device == "cpu" else torch.cuda.get_device_name()
+    say(json.dumps({"device": card, "torch": torch.__version__}))
     whole = sum(SHARES[name] for name in given.presets)
     for index, name in enumerate(given.presets):
-        left = given.minutes - (time.monotonic() - began) / 60
+        left = given.minutes - RESERVED_MINUTES - (time.monotonic() - began) / 60
         later = sum(SHARES[other] for other in given.presets[index + 1 :])
         options = TrainConfig(
             batch=given.batch or BATCHES[name], learning_rate=given.learning_rate, steps=given.steps or 10**6

@@ -6,7 +6,7 @@ same work is done op by op.
 """
 # M most people, B people of an engine, N rows, C cached frames, L blocks, G groups, D width
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -25,23 +25,19 @@ SENT = tuple(name for name in INPUTS if name not in MEMORY)
 ANSWERED = tuple(name for name in OUTPUTS if name not in MEMORY)
 """What comes back."""
 
-Engines = Callable[[int, int], DeviceEngine]
-"""engines(people, rows): one that takes that many people or more, or the most that there is."""
-
 
 class ResidentMemory:
     """`live.tracks.HostMemory` on a device. The backend that steps has `device_engine` and `device_failed`."""
 
     def __init__(self, config: ModelConfig, most_people: int, device: str | torch.device):
-        self._config, self._device = config, torch.device(device)
-        self._cuda = self._device.type == "cuda"
-        self.stream = torch.cuda.Stream(self._device) if self._cuda else None
+        device = torch.device(device)
+        self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None
         shapes = input_shapes(config, most_people + 1, 1)
         # one row more: what fills an engine up reads and writes there
-        self.keys, self.values, self.pooled = (torch.zeros(shapes[name], device=self._device) for name in MEMORY)
+        self.keys, self.values, self.pooled = (torch.zeros(shapes[name], device=device) for name in MEMORY)
         self.spare = most_people
         if self.stream is not None:
-            self.stream.wait_stream(torch.cuda.current_stream(self._device))
+            self.stream.wait_stream(torch.cuda.current_stream(device))
         self._passes: dict[tuple[int, int], tuple[DeviceEngine, Pass]] = {}
 
     def _on_stream(self):
@@ -100,7 +96,7 @@ class Pass:
     """One engine on a `ResidentMemory`: fixed buffers, on a GPU captured once as a CUDA graph."""
 
     def __init__(self, memory: ResidentMemory, engine: DeviceEngine, stream: Any):
-        self._memory, self._engine, self.stream = memory, engine, stream
+        self._memory, self._engine, self._stream = memory, engine, stream
         device, pinned = engine.inputs[0].device, stream is not None
         by_name = dict(zip(INPUTS, engine.inputs, strict=True))
         self._inputs = [by_name[name] for name in SENT]
@@ -163,13 +159,13 @@ class Pass:
         self._host_where[0] = self._memory.spare
         self._host_where[0, :people] = torch.from_numpy(np.ascontiguousarray(rows, np.int64))
         self._host_where[1, :people] = torch.from_numpy(slots)
-        with nullcontext() if self.stream is None else torch.cuda.stream(self.stream):
+        with nullcontext() if self._stream is None else torch.cuda.stream(self._stream):
             self._device_in.copy_(self._host_in, non_blocking=True)
             self._where.copy_(self._host_where, non_blocking=True)
             self.replay()
             self._host_out.copy_(self._device_out, non_blocking=True)
-            if self.stream is not None:
-                self.stream.synchronize()
+            if self._stream is not None:
+                self._stream.synchronize()
         sizes = [shape.numel() for shape in self._shapes]
         parts = zip(self._host_out.split(sizes), self._shapes, strict=True)
         return [part.view(shape)[:people].numpy().copy() for part, shape in parts]

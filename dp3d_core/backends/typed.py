@@ -8,6 +8,7 @@ import copy
 import inspect
 import warnings
 from collections.abc import Sequence
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -16,7 +17,8 @@ from dp3d_core.backends.graphs import RollingStep
 from dp3d_core.model.encoder import Encoder
 
 FLOAT32_LAYERS = (
-    "pose_head", "variance_head", "joint_head", "contact_head", "logits", "embed", "up_to_joint", "up_to_condition",
+    "head", "pose_head", "variance_head", "joint_head", "contact_head", "logits", "embed", "up_to_joint",
+    "up_to_condition",
 )  # fmt: skip
 """Layers whose name ends or begins so keep float32: heads, and what takes in rays and the up vector."""
 
@@ -36,12 +38,15 @@ class CastLinear(nn.Module):
         return product if self.bias is None else product + self.bias
 
 
-def reduce_precision(encoder: Encoder, precision: str) -> Encoder:
-    """A copy of the encoder with its inner products in `precision`; the original for float32."""
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def reduce_precision(network: Network, precision: str) -> Network:
+    """A copy of an encoder or denoiser with its inner products in `precision`; the original for float32."""
     dtype = getattr(torch, precision)
     if dtype == torch.float32:
-        return encoder
-    reduced = copy.deepcopy(encoder)
+        return network
+    reduced = copy.deepcopy(network)
     for name, layer in list(reduced.named_modules()):
         parts = name.split(".")
         if isinstance(layer, nn.Linear) and parts[0] not in FLOAT32_LAYERS and parts[-1] not in FLOAT32_LAYERS:

@@ -75,7 +75,7 @@ class Runner:
             from dp3d_core.backends.typed import serialized_engine
 
             # PyTorch names an exported program's inputs by those of `forward`
-            names = list(inspect.signature(module.forward).parameters)
+            names = list(inspect.signature(module.forward).parameters)[: len(inputs)]
             outputs = module(*self._inputs)
             count = 1 if isinstance(outputs, Tensor) else len(outputs)
             engine = Engine(serialized_engine(module, self._inputs), inputs[0].device, names, count)

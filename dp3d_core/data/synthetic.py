@@ -37,8 +37,7 @@ def synthetic_sequences(
         raise ValueError(f"rate_hz: expected 1 to 240 frames per second, got {rate_hz}")
     bank, labels, sequences = MotionBank(motions), clip_labels(motions), []
     for index in range(len(motions)):
-        clip = motions.clip(index)
-        duration_s = (len(clip.pose_m) - 1) / motions.fps
+        duration_s = (len(motions.clip(index).pose_m) - 1) / motions.fps
         stamps_s = np.arange(0, duration_s + 1e-9, 1 / rate_hz)
         if len(stamps_s) < min_frames:
             continue
@@ -49,13 +48,6 @@ def synthetic_sequences(
             plain, tall = Augmentation(size_std=0, limb_std=0), Field(size_share=1, heights_m=(height_m, height_m))
             pose, root = reshape_body(pose, root, plain, torch.Generator().manual_seed(0), tall)
         view = cameras.look(pose + root[:, :, None], time_s, cameras=camera_range, generator=generator)
-        pixels, inside = cameras.project(view)
-        confidence = torch.ones(pixels.shape[:-1])
-        if detector is not None:
-            pixels, confidence = noise.apply(pixels, time_s, noise=detector, generator=generator, in_image=inside)
-        if coco:
-            pixels, confidence = coco_like(pixels, confidence)
-        focal = float(view.focal_px[0])
         label = labels[index]
         sequences.append(
             EvalSequence(
@@ -64,20 +56,34 @@ def synthetic_sequences(
                 subject=motions.subjects[index],
                 fps=rate_hz,
                 stamps_s=stamps_s,
-                keypoints_px=pixels[0].numpy(),
-                confidence=confidence[0].numpy(),
-                joints_cam_m=view.joints_cam_m[0].numpy(),
-                camera=Camera(
-                    fx=focal,
-                    fy=focal,
-                    cx=cameras.WIDTH_PX / 2,
-                    cy=cameras.HEIGHT_PX / 2,
-                    width=int(cameras.WIDTH_PX),
-                    height=int(cameras.HEIGHT_PX),
-                ),
-                up_cam=view.up_cam[0, 0].numpy(),
+                **_seen(view, time_s, detector, coco, generator),
             )
         )
     if not sequences:
         raise ValueError(f"motions: expected a clip of at least {min_frames} frames at {rate_hz} Hz, got none")
     return sequences
+
+
+def _seen(view, time_s, detector, coco, generator):
+    """What an `EvalSequence` needs of its camera: 2D, truth, intrinsics and up."""
+    pixels, inside = cameras.project(view)
+    confidence = torch.ones(pixels.shape[:-1])
+    if detector is not None:
+        pixels, confidence = noise.apply(pixels, time_s, noise=detector, generator=generator, in_image=inside)
+    if coco:
+        pixels, confidence = coco_like(pixels, confidence)
+    focal_px = float(view.focal_px[0])
+    return {
+        "keypoints_px": pixels[0].numpy(),
+        "confidence": confidence[0].numpy(),
+        "joints_cam_m": view.joints_cam_m[0].numpy(),
+        "camera": Camera(
+            fx=focal_px,
+            fy=focal_px,
+            cx=cameras.WIDTH_PX / 2,
+            cy=cameras.HEIGHT_PX / 2,
+            width=int(cameras.WIDTH_PX),
+            height=int(cameras.HEIGHT_PX),
+        ),
+        "up_cam": view.up_cam[0, 0].numpy(),
+    }

@@ -31,6 +31,8 @@ from dp3d_core.model.diffusion import causal_mask
 from dp3d_core.model.encoder import UP_CHANNELS, Encoder
 from dp3d_core.training import run as train
 from dp3d_core.training.encoding import LAYOUT_SHARES, LAYOUTS, step_losses, weigh
+from dp3d_core.training.optimizer import MuonAdamW
+from dp3d_core.training.precision import autocast
 
 REDUCED = ModelConfig(joint_width=32, frame_width=128, joint_layers=2, frame_layers=3)
 """The preset `small` at about a third of its cost: 3 temporal blocks of 128 channels, joint tokens of 32."""
@@ -100,13 +102,13 @@ def variants(full=REDUCED):
 def step_seconds(model, options, bank):
     """Seconds of a training step, measured on one of each layout."""
     encoder = Encoder(model, len(ACTIONS)).train()
-    optimizer = torch.optim.AdamW(encoder.parameters(), lr=0.0)
+    optimizer = MuonAdamW(encoder, learning_rate=0.0, weight_decay=0.0)
     generator = torch.Generator().manual_seed(0)
     layouts = dict.fromkeys(LAYOUTS, 0.0)
     for layout in (LAYOUTS[0], *LAYOUTS):  # the first once more: allocations and kernels warm up
         began = time.perf_counter()
         batch = sample_batch(bank, options.batch, options.sequence_frames, generator=generator, reach=0, field=Field())
-        with torch.autocast("cpu", torch.bfloat16, enabled=options.precision == "bfloat16"):
+        with autocast(options.precision, "cpu"):
             loss = weigh(step_losses(encoder, model, batch, layout, generator), options)
         loss.backward()
         optimizer.step()

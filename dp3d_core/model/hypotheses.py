@@ -2,11 +2,28 @@
 # H hypotheses, B sequences, N frames, J = 17 joints
 
 import torch
+from torch import nn
 
 from dp3d_core.model.flow import gaussian_flow
+from dp3d_core.model.motion_denoiser import Context
 
 MOST_TOKENS = 400_000
 """Joint tokens that one pass of the network takes; more hypotheses are sampled in chunks."""
+
+
+class DenoisingPasses(nn.Module):
+    """All K passes of a `MotionDenoiser` over a window, from noise to motions, as one function of tensors."""
+
+    def __init__(self, denoiser, steps):
+        super().__init__()
+        self.denoiser, self.steps = denoiser, steps
+
+    def forward(self, noise, stamps_s, centre, estimate, sigma, seen, features, action_probability=None):
+        """Motions (B, N, 17, 3) in network units, from noise of that shape and the fields of a `Context`."""
+        context = Context(stamps_s, centre, estimate, sigma, seen, features, action_probability)
+        level = torch.ones_like(stamps_s[:, :1])
+        denoise = lambda noisy, angle: self.denoiser(noisy, level * angle, context).clean  # noqa: E731
+        return self.denoiser.pose(gaussian_flow(denoise, noise, self.steps), context)
 
 
 def estimate(denoiser, context):
@@ -17,7 +34,7 @@ def estimate(denoiser, context):
     return denoiser.pose(denoiser(noisy, angle, context).clean, context)
 
 
-def sample(denoiser, context, *, steps, hypotheses=1, generator=None, noise=None, sampler=gaussian_flow):
+def sample(denoiser, context, *, steps, hypotheses=1, generator=None, noise=None):
     """Sampled motions (H, B, N, 17, 3) in network units, each coherent over all frames.
 
     noise (H, B, N, 17, 3) of the denoiser to start from, in place of `hypotheses` draws of the generator. One step has
@@ -30,17 +47,9 @@ def sample(denoiser, context, *, steps, hypotheses=1, generator=None, noise=None
         noise = torch.stack([denoiser.noise(part, context.stamps_s) for part in white])
     check(len(noise), steps)
     most = max(1, MOST_TOKENS // (batch * frames * 17))
-    motions = []
-    for part in noise.split(most):
-        size = len(part)
-        repeated = context.repeat(size)
-
-        def denoise(noisy, angle, repeated=repeated):
-            return denoiser(noisy, torch.full_like(repeated.stamps_s[:, :1], angle), repeated).clean
-
-        residual = sampler(denoise, part.flatten(0, 1), steps)
-        motions.append(denoiser.pose(residual, repeated).unflatten(0, (size, batch)))
-    return torch.cat(motions)
+    passes = DenoisingPasses(denoiser, steps)
+    motions = [passes(part.flatten(0, 1), *context.repeat(len(part))) for part in noise.split(most)]
+    return torch.cat(motions).unflatten(0, (len(noise), batch))
 
 
 def check(hypotheses, steps):

@@ -11,12 +11,13 @@ import torch
 from tensorrt_without_gpu import imported_torch_tensorrt
 
 from dp3d_core import checkpoint
-from dp3d_core.backends.graphs import DenoisingPasses, denoising_example, rolling_example
+from dp3d_core.backends.graphs import denoising_example, rolling_example
 from dp3d_core.backends.signature import INPUTS
 from dp3d_core.backends.typed import export, serialized_engine, typed_graph
 from dp3d_core.config import LOOKAHEADS, PRECISIONS, PRESETS
 from dp3d_core.data.actions import ACTIONS
 from dp3d_core.model.encoder import Encoder
+from dp3d_core.model.hypotheses import DenoisingPasses
 
 pytestmark = [pytest.mark.tensorrt, pytest.mark.timeout(600)]
 SHIPPED = sorted(path.stem for path in checkpoint.locate("small").parent.glob("*.safetensors"))
