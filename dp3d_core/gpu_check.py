@@ -48,6 +48,13 @@ BATCH, FRAMES = 64, 48
 """Of a training step."""
 
 
+def shipped_denoiser() -> MotionDenoiser:
+    """That of the shipped weights."""
+    denoiser = checkpoint.load("small").motion_denoiser
+    assert denoiser is not None
+    return denoiser
+
+
 @dataclass(kw_only=True)
 class Check:
     """What is checked, for how long, and what came of it so far."""
@@ -57,7 +64,7 @@ class Check:
     out: Path
     networks: dict[str, Any]
     """{name: network on the CPU}, the most important first."""
-    denoiser: MotionDenoiser
+    denoiser: MotionDenoiser = field(default_factory=shipped_denoiser)
     """On the CPU."""
     ways: Sequence[str] = gpu.WAYS
     people: Sequence[int] = PEOPLE
@@ -223,7 +230,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     Check(
         device=given.device, minutes=given.minutes, out=given.out, people=given.people,
         networks={name: networks.get(name) for name in given.presets},
-        denoiser=checkpoint.load("small").motion_denoiser,
         ways=given.ways or (("eager",) if given.device == "cpu" else gpu.WAYS),
     ).run()  # fmt: skip
 
